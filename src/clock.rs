@@ -1,0 +1,227 @@
+//! Time, read in one place.
+//!
+//! A token expires at the earlier of two clocks: the wall clock, which people and servers share but which is
+//! stepped, and the boot clock, which is steady and counts suspended time but means nothing after a reboot.
+//! Everything else in the crate is handed a [`Now`].
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// The longest sleep between two looks at the clock: tokio's timers stand still while a machine is suspended,
+/// and know nothing of a stepped wall clock.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// One reading of both clocks, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Now {
+    /// Since the Unix epoch.
+    pub wall: u64,
+    /// Since this machine's boot, suspended time included.
+    pub boot: u64,
+    /// Which boot that was.
+    pub boot_id: u64,
+}
+
+/// A moment in the future, kept on both clocks; the one that reaches it first decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deadline {
+    wall: u64,
+    boot: u64,
+    boot_id: u64,
+}
+
+impl Deadline {
+    /// The moment `span` after `now`.
+    pub fn after(now: Now, span: Duration) -> Self {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall: now.wall.saturating_add(span),
+            boot: now.boot.saturating_add(span),
+            boot_id: now.boot_id,
+        }
+    }
+
+    /// Whether either clock has reached it. A boot clock of another boot says nothing.
+    pub fn has_passed(&self, now: Now) -> bool {
+        self.remaining(now).is_zero()
+    }
+
+    /// How long until it passes; zero once it has.
+    pub fn remaining(&self, now: Now) -> Duration {
+        let wall = self.wall.saturating_sub(now.wall);
+        let left = if self.boot_id == now.boot_id {
+            wall.min(self.boot.saturating_sub(now.boot))
+        } else {
+            wall
+        };
+        Duration::from_millis(left)
+    }
+
+    /// On the wall clock, in milliseconds since the Unix epoch: for people and for metrics.
+    pub fn wall(&self) -> u64 {
+        self.wall
+    }
+
+    /// The moment `span` earlier.
+    pub fn earlier(&self, span: Duration) -> Self {
+        let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            wall: self.wall.saturating_sub(span),
+            boot: self.boot.saturating_sub(span),
+            boot_id: self.boot_id,
+        }
+    }
+}
+
+/// The program's clock: the system's, or one that a test moves by hand. Clones share it.
+#[derive(Clone)]
+pub struct Clock(Arc<Source>);
+
+enum Source {
+    System { boot_id: u64 },
+    Manual(watch::Sender<Now>),
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Source::System { .. } => f.write_str("Clock(system)"),
+            Source::Manual(_) => f.write_str("Clock(manual)"),
+        }
+    }
+}
+
+impl Clock {
+    /// The machine's clocks.
+    pub fn system() -> Self {
+        Self(Arc::new(Source::System {
+            boot_id: read_boot_id(),
+        }))
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    pub fn manual() -> Self {
+        let start = Now {
+            wall: 1_750_000_000_000,
+            boot: 1_000_000,
+            boot_id: 1,
+        };
+        Self(Arc::new(Source::Manual(watch::Sender::new(start))))
+    }
+
+    /// Both clocks, now.
+    pub fn now(&self) -> Now {
+        match &*self.0 {
+            Source::System { boot_id } => Now {
+                wall: SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_millis() as u64),
+                boot: boot_millis(),
+                boot_id: *boot_id,
+            },
+            Source::Manual(now) => *now.borrow(),
+        }
+    }
+
+    /// Moves a manual clock; the system's can't be moved.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual(now) = &*self.0 {
+            now.send_modify(|now| {
+                now.wall += span.as_millis() as u64;
+                now.boot += span.as_millis() as u64;
+            });
+        }
+    }
+
+    /// Returns once `deadline` has passed on this clock.
+    pub async fn sleep_until(&self, deadline: Deadline) {
+        match &*self.0 {
+            Source::System { .. } => loop {
+                let left = deadline.remaining(self.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            },
+            Source::Manual(now) => {
+                // The sender lives in `self`, so waiting cannot fail.
+                let _ = now.subscribe().wait_for(|now| deadline.has_passed(*now)).await;
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn boot_millis() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    (time.tv_sec as u64) * 1000 + (time.tv_nsec as u64) / 1_000_000
+}
+
+/// Elsewhere the process's own steady clock stands in; its boot id is of this process alone.
+#[cfg(not(target_os = "linux"))]
+fn boot_millis() -> u64 {
+    use std::{sync::LazyLock, time::Instant};
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_millis() as u64
+}
+
+#[cfg(target_os = "linux")]
+fn read_boot_id() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // The first sixty-four of its random bits tell boots apart well enough.
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    digits
+        .get(..16)
+        .and_then(|head| u64::from_str_radix(head, 16).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_boot_id() -> u64 {
+    u64::from(std::process::id()) ^ boot_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(wall: u64, boot: u64, boot_id: u64) -> Now {
+        Now { wall, boot, boot_id }
+    }
+
+    #[test]
+    fn the_earlier_clock_decides() {
+        let deadline = Deadline::after(at(1_000, 500, 1), Duration::from_millis(100));
+        assert!(!deadline.has_passed(at(1_099, 599, 1)));
+        assert!(
+            deadline.has_passed(at(1_100, 501, 1)),
+            "the wall clock was stepped forward"
+        );
+        assert!(deadline.has_passed(at(900, 600, 1)), "the wall clock was stepped back");
+    }
+
+    #[test]
+    fn after_a_reboot_only_the_wall_clock_counts() {
+        let deadline = Deadline::after(at(1_000, 500, 1), Duration::from_millis(100));
+        assert!(!deadline.has_passed(at(1_050, 9_999, 2)));
+        assert_eq!(deadline.remaining(at(1_050, 0, 2)), Duration::from_millis(50));
+    }
+
+    #[tokio::test]
+    async fn a_manual_clock_wakes_sleepers_when_it_is_moved() {
+        let clock = Clock::manual();
+        let deadline = Deadline::after(clock.now(), Duration::from_secs(3600));
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(deadline).await }
+        });
+        clock.advance(Duration::from_secs(3600));
+        sleeper.await.unwrap();
+    }
+}

@@ -1,0 +1,199 @@
+//! The config as the program uses it: every reference resolved, every value parsed.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Method, uri::Scheme};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::{
+    credential::Spec,
+    name::{CredentialName, ListenerName, RouteName, UpstreamName},
+    template::Template,
+};
+
+/// A whole config.
+#[derive(Debug)]
+pub struct Config {
+    /// Where applications connect to; at least one.
+    pub listeners: BTreeMap<ListenerName, Listener>,
+    /// `/livez`, `/readyz` and `/metrics`.
+    pub probes: Option<Bind>,
+    /// The status page and its actions: loopback or a Unix socket.
+    pub admin: Option<Bind>,
+    /// Where chains and claims live.
+    pub state: State,
+    /// How to authenticate.
+    pub credentials: BTreeMap<CredentialName, Credential>,
+    /// The APIs.
+    pub upstreams: BTreeMap<UpstreamName, Upstream>,
+    /// Which request goes where; no two tie.
+    pub routes: Vec<Route>,
+    /// How to log.
+    pub log: Log,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// `127.0.0.1:8080`, `[::1]:8080`; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// `unix:/run/bearerd/main.sock`.
+    Unix(PathBuf),
+}
+
+/// A listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its address; off loopback only with `expose: true`.
+    pub bind: Bind,
+    /// Other names it is called by, in lower case, without port.
+    pub hosts: Vec<String>,
+    /// Whether it may be reached from elsewhere.
+    pub expose: bool,
+    /// Send and keep header names in title case, for clients that compare them by case.
+    pub title_case_headers: bool,
+}
+
+/// Where chains and claims live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nowhere: for sign-in grants only.
+    Memory,
+    /// In a file of this host.
+    Sqlite {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// A credential, and whom its token endpoint must convince.
+#[derive(Debug)]
+pub struct Credential {
+    /// What it does.
+    pub spec: Arc<Spec>,
+    /// The TLS settings of its token endpoint.
+    pub tls: Tls,
+    /// Whether its token endpoint may be plain http off loopback.
+    pub insecure: bool,
+}
+
+/// An upstream.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its base URL.
+    pub url: BaseUrl,
+    /// The credential of its routes, unless they name another.
+    pub credential: Option<CredentialName>,
+    /// Its TLS settings.
+    pub tls: Tls,
+    /// How long to wait for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// How long to wait for the head of an answer once the request is sent.
+    pub response_timeout: Duration,
+}
+
+/// An upstream's base URL: an origin and a path that goes before every request's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and, where it is not the scheme's own, port: the Host header.
+    pub authority: http::uri::Authority,
+    /// Normalised, without a final slash: empty or `/v2`.
+    pub path: String,
+}
+
+/// TLS settings of a client: the config's own, an upstream's or a credential's over it.
+#[derive(Debug, Default)]
+pub struct Tls {
+    /// Certificate authorities besides the platform's.
+    pub ca: Vec<CertificateDer<'static>>,
+    /// The client certificate's chain and key.
+    pub client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// The name to ask for and to verify, instead of the URL's host.
+    pub server_name: Option<rustls_pki_types::ServerName<'static>>,
+}
+
+impl Clone for Tls {
+    fn clone(&self) -> Self {
+        Self {
+            ca: self.ca.clone(),
+            client: self
+                .client
+                .as_ref()
+                .map(|(chain, key)| (chain.clone(), key.clone_key())),
+            server_name: self.server_name.clone(),
+        }
+    }
+}
+
+/// A route.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Its name, for logs and metrics.
+    pub name: RouteName,
+    /// The listener it is of; `None` is all of them.
+    pub listener: Option<ListenerName>,
+    /// The host it wants, in lower case, without port.
+    pub host: Option<String>,
+    /// Normalised segments, `/fluent`; removed before forwarding. Empty matches everything.
+    pub prefix: String,
+    /// A pattern for what is left after the prefix, in matchit's syntax; kept when forwarding.
+    pub path: Option<String>,
+    /// The methods it wants; empty is all of them.
+    pub methods: Vec<Method>,
+    /// What may be called; empty is everything.
+    pub allow: Vec<Allow>,
+    /// Where it goes.
+    pub upstream: UpstreamName,
+    /// With which credential: the route's own, else the upstream's; `None` is without.
+    pub credential: Option<CredentialName>,
+    /// Header fields that its credential's subject reads, which are not forwarded.
+    pub subject_headers: Vec<http::HeaderName>,
+    /// Extra header fields for the upstream.
+    pub headers: Vec<(http::HeaderName, Template)>,
+    /// How long a request may wait for a token.
+    pub token_timeout: Duration,
+}
+
+/// An entry of an `allow` list: `GET /api/**`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow {
+    /// The method; `None` is any (`*`).
+    pub method: Option<Method>,
+    /// Segments of what is forwarded after the upstream's base path.
+    pub segments: Vec<AllowSegment>,
+}
+
+/// A segment of an [`Allow`] pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowSegment {
+    /// This text, decoded.
+    Literal(String),
+    /// `*`: any one segment.
+    Any,
+    /// `**`: any number of segments, none included; last only.
+    Rest,
+}
+
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// As JSON, or readable; `None` decides by whether it goes to a terminal.
+    pub format: Option<LogFormat>,
+    /// The filter, in tracing's `target=level` syntax; dependencies stay capped.
+    pub level: String,
+    /// A file to write to instead of standard error.
+    pub file: Option<PathBuf>,
+    /// Whether each request has a line.
+    pub access: bool,
+}
+
+/// The shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Readable.
+    Text,
+}

@@ -1,0 +1,1 @@
+//! When to renew, and how long to wait after a failure.

@@ -1,0 +1,26 @@
+//! bearerd signs in to APIs for software that can't.
+//!
+//! The rooms, lowest floor first; a room uses only rooms on lower floors:
+//!
+//! | floor | room | what lives there |
+//! | --- | --- | --- |
+//! | 0 | [`clock`] [`name`] | time, read in one place; typed names |
+//! | 1 | [`template`] [`metrics`] [`log`] | `${scope:name}`; the metric families; the log's writer |
+//! | 2 | [`credential`] | grants, replies, placements and the lifecycle: pure decisions |
+//! | 3 | [`config`] [`store`] [`upstream`] | what the operator wrote; where chains live; connections |
+//! | 4 | [`manager`] | the token manager |
+//! | 5 | [`proxy`] | one file per layer, and the whole stack on one screen |
+//! | 6 | [`assemble`] | checked config to running program |
+//! | 7 | [`serve`] [`admin`] | listeners and drain; probes, metrics page, status |
+//! | 8 | [`demo`] | the emulated vendor APIs |
+//! | 9 | [`cli`] | the commands |
+
+pub mod clock;
+pub mod config;
+pub mod credential;
+pub mod manager;
+pub mod metrics;
+pub mod name;
+pub mod store;
+pub mod template;
+pub mod upstream;

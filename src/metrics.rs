@@ -1,0 +1,236 @@
+//! The metric families, all of low cardinality: names from the config and fixed words, never a path or a subject.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::name::{CredentialName, RouteName};
+
+/// The route label of a request that no route wanted.
+const NO_ROUTE: &str = "-";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CredentialLabels {
+    credential: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GrantLabels {
+    credential: String,
+    grant: &'static str,
+    outcome: &'static str,
+}
+
+/// Every metric of the program.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram>,
+    replays: Family<RouteLabels, Counter>,
+    grants: Family<GrantLabels, Counter>,
+    spends: Family<CredentialLabels, Counter>,
+    in_doubt: Family<CredentialLabels, Counter>,
+    usable: Family<CredentialLabels, Gauge>,
+    generation: Family<CredentialLabels, Gauge>,
+    expires: Family<CredentialLabels, Gauge>,
+    unsaved: Family<CredentialLabels, Gauge>,
+    log_dropped: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All families, empty.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("bearerd");
+        let requests = Family::default();
+        registry.register("requests", "Requests answered, by route and status", requests.clone());
+        // From a quarter of a millisecond to about a minute, doubling.
+        let durations: Family<RouteLabels, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18)));
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to the head of its answer",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        let replays = Family::default();
+        registry.register(
+            "replays",
+            "Requests sent a second time with a renewed token",
+            replays.clone(),
+        );
+        let grants = Family::default();
+        registry.register("grants", "Token requests, by grant and outcome", grants.clone());
+        let spends = Family::default();
+        registry.register("spends", "Refresh tokens sent", spends.clone());
+        let in_doubt = Family::default();
+        registry.register("in_doubt", "Spends whose outcome nobody knows", in_doubt.clone());
+        let usable = Family::default();
+        registry.register(
+            "token_usable",
+            "Credentials' subjects that hold a usable token",
+            usable.clone(),
+        );
+        let generation = Family::default();
+        registry.register(
+            "token_generation",
+            "The generation of the held token",
+            generation.clone(),
+        );
+        let expires = Family::default();
+        registry.register(
+            "token_expires_timestamp_seconds",
+            "When the held token expires, in seconds since the Unix epoch; 0 where it doesn't say",
+            expires.clone(),
+        );
+        let unsaved = Family::default();
+        registry.register(
+            "tokens_unsaved",
+            "Tokens in use that the store has not taken yet",
+            unsaved.clone(),
+        );
+        let log_dropped = Counter::default();
+        registry.register(
+            "log_lines_dropped",
+            "Log lines dropped because their writer was behind",
+            log_dropped.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            durations,
+            replays,
+            grants,
+            spends,
+            in_doubt,
+            usable,
+            generation,
+            expires,
+            unsaved,
+            log_dropped,
+        }
+    }
+
+    /// A request was answered.
+    pub fn request(&self, route: Option<&RouteName>, status: StatusCode, elapsed: Duration) {
+        let route = route.map_or(NO_ROUTE, RouteName::as_str);
+        self.requests
+            .get_or_create(&RequestLabels {
+                route: route.into(),
+                status: status.as_u16(),
+            })
+            .inc();
+        self.durations
+            .get_or_create(&RouteLabels { route: route.into() })
+            .observe(elapsed.as_secs_f64());
+    }
+
+    /// A request was sent a second time.
+    pub fn replay(&self, route: &RouteName) {
+        self.replays
+            .get_or_create(&RouteLabels {
+                route: route.to_string(),
+            })
+            .inc();
+    }
+
+    /// A token request ended: `grant` is `sign_in`, `refresh` or `step`; `outcome` a fixed word.
+    pub fn grant(&self, credential: &CredentialName, grant: &'static str, outcome: &'static str) {
+        self.grants
+            .get_or_create(&GrantLabels {
+                credential: credential.to_string(),
+                grant,
+                outcome,
+            })
+            .inc();
+    }
+
+    /// A refresh token is about to be sent.
+    pub fn spend(&self, credential: &CredentialName) {
+        self.spends.get_or_create(&Self::credential(credential)).inc();
+    }
+
+    /// A spend's outcome is unknown.
+    pub fn in_doubt(&self, credential: &CredentialName) {
+        self.in_doubt.get_or_create(&Self::credential(credential)).inc();
+    }
+
+    /// The held token of a credential without subjects changed.
+    pub fn token(&self, credential: &CredentialName, usable: bool, generation: u64, expires_wall_ms: Option<u64>) {
+        let labels = Self::credential(credential);
+        self.usable.get_or_create(&labels).set(i64::from(usable));
+        self.generation.get_or_create(&labels).set(generation as i64);
+        self.expires
+            .get_or_create(&labels)
+            .set(expires_wall_ms.map_or(0, |ms| (ms / 1000) as i64));
+    }
+
+    /// How many tokens in use are not saved.
+    pub fn unsaved(&self, credential: &CredentialName, change: i64) {
+        self.unsaved.get_or_create(&Self::credential(credential)).inc_by(change);
+    }
+
+    /// A log line was dropped.
+    pub fn log_dropped(&self) {
+        self.log_dropped.inc();
+    }
+
+    /// The page, in the OpenMetrics text format.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut page, &self.registry);
+        page
+    }
+
+    fn credential(credential: &CredentialName) -> CredentialLabels {
+        CredentialLabels {
+            credential: credential.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_counts_by_route_and_status() {
+        let metrics = Metrics::new();
+        let route = "fluent".parse().unwrap();
+        metrics.request(Some(&route), StatusCode::OK, Duration::from_millis(3));
+        let page = metrics.page();
+        assert!(
+            page.contains(r#"bearerd_requests_total{route="fluent",status="200"} 1"#),
+            "{page}"
+        );
+        assert!(page.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Where chains and claims live.
+//!
+//! Each verb is atomic, durable on return, and idempotent for the same id: a lost acknowledgement is retried
+//! safely. A store only has to run the transitions of `ledger` atomically on one record.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use crate::{
+    credential::{
+        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
+        spec::Fingerprint,
+        token::{Position, Tokens},
+    },
+    name::CredentialName,
+};
+
+/// What a verb returns.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Where chains and claims live, with the verbs of the spend protocol (DESIGN §4).
+///
+/// # Laws
+/// - Each verb is atomic and durable on return.
+/// - The same id gets the same answer, however often it asks.
+/// - Leases run on the store's own clock.
+pub trait TokenStore: Send + Sync + fmt::Debug {
+    /// The record, as it stands.
+    fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>>;
+
+    /// Notes "I am about to ask for tokens on top of `ask.on`", or says who does or that the record is elsewhere.
+    /// A key without a record is at position 0.0. Asking again with a standing id renews its lease.
+    fn claim<'a>(&'a self, key: &'a Key, ask: AskClaim) -> Pending<'a, Claimed>;
+
+    /// Whether the claim stands with at least `at_least` of its lease left.
+    fn check<'a>(&'a self, key: &'a Key, claim: &'a Claim, at_least: Duration) -> Pending<'a, Checked>;
+
+    /// Saves the tokens that the claim brought, lease over or not, unless newer ones are saved.
+    fn commit<'a>(
+        &'a self,
+        key: &'a Key,
+        claim: &'a Claim,
+        tokens: &'a Tokens,
+        fingerprint: &'a Fingerprint,
+    ) -> Pending<'a, Committed>;
+
+    /// Ends the claim: nothing was sent, or it was refused for a reason that is not the token. `in_doubt` says
+    /// whether a spend under this claim is in doubt; a claim granted in doubt leaves doubt either way.
+    fn release<'a>(
+        &'a self,
+        key: &'a Key,
+        claim: &'a Claim,
+        back_off: Option<BackOff>,
+        in_doubt: bool,
+    ) -> Pending<'a, ()>;
+
+    /// Marks the chain dead and ends the claim, only while it stands.
+    fn mark_dead<'a>(&'a self, key: &'a Key, claim: &'a Claim) -> Pending<'a, MarkedDead>;
+
+    /// A sign-in by hand: a new chain, unconditionally; voids every standing claim and records `seeds` as seen.
+    fn replace<'a>(
+        &'a self,
+        key: &'a Key,
+        id: Id,
+        tokens: &'a Tokens,
+        seeds: &'a [SeedHash],
+        fingerprint: &'a Fingerprint,
+    ) -> Pending<'a, Record>;
+
+    /// Starts a new chain with a never-seen seed, in one step with recording its hash.
+    fn seed<'a>(
+        &'a self,
+        key: &'a Key,
+        id: Id,
+        hash: SeedHash,
+        tokens: &'a Tokens,
+        fingerprint: &'a Fingerprint,
+    ) -> Pending<'a, Seeded>;
+
+    /// Removes the record.
+    fn forget<'a>(&'a self, key: &'a Key) -> Pending<'a, ()>;
+
+    /// The random key that subjects' keys are made with, kept in the store.
+    fn subject_secret(&self) -> Pending<'_, [u8; 32]>;
+
+    /// Whether what it acknowledged survives this process.
+    fn is_durable(&self) -> bool;
+}
+
+/// A request for a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AskClaim {
+    /// A fresh random id, or the id of a claim whose lease is to be renewed or whose answer was lost.
+    pub id: Id,
+    /// The position it is to be on.
+    pub on: Position,
+    /// What for.
+    pub kind: Kind,
+    /// For how long it may stand.
+    pub lease: Duration,
+    /// What a record made by this claim belongs to.
+    pub fingerprint: Fingerprint,
+}
+
+/// The key of a record: a credential, and the keyed hash of a subject where it has subjects.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key of a credential that has exactly one subject.
+    pub fn of(credential: &CredentialName) -> Self {
+        Self(credential.as_str().into())
+    }
+
+    /// The key of one subject: the HMAC-SHA-256 of its length-prefixed parts.
+    pub fn of_subject<'a>(
+        credential: &CredentialName,
+        secret: &[u8; 32],
+        parts: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+        let mut context = aws_lc_rs::hmac::Context::with_key(&key);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut text = format!("{credential}/");
+        for byte in context.sign().as_ref() {
+            text.push_str(&format!("{byte:02x}"));
+        }
+        Self(text.into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0)
+    }
+}
+
+/// What a store can't do, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {store} store could not {verb}: {reason}")]
+pub struct StoreError {
+    /// Which store.
+    pub store: &'static str,
+    /// What it was to do.
+    pub verb: &'static str,
+    /// Why it could not, and what helps; holds no secret.
+    pub reason: String,
+}
