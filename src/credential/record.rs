@@ -122,6 +122,23 @@ pub struct Claim {
     pub in_doubt: bool,
 }
 
+impl Claim {
+    /// The position that its tokens are saved at.
+    pub fn brings(&self) -> Position {
+        match self.kind {
+            Kind::Refresh => Position {
+                generation: self.on.generation + 1,
+                ..self.on
+            },
+            Kind::SignIn => Position {
+                chain: self.on.chain + 1,
+                generation: 1,
+            },
+            Kind::Restore(position) => position,
+        }
+    }
+}
+
 /// A claim that stands in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Standing {

@@ -1,1 +1,0 @@
-//! The state machine that decides what happens next.
