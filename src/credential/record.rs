@@ -35,10 +35,34 @@ pub struct Record {
     pub claim: Option<Standing>,
     /// The id of the write that saved its tokens: the same id gets the same answer.
     pub saved_by: Option<Id>,
+    /// The ids of the latest sign-ins by hand and seedings, newest last. One whose answer was lost is asked again,
+    /// perhaps after others have refreshed what it began: it must not begin a second chain with spent tokens.
+    pub begun_by: Vec<Id>,
     /// Whether a released claim left a spend in doubt.
     pub doubt: bool,
     /// What its last refusal asks everybody to wait for.
     pub back_off: Option<BackOff>,
+}
+
+impl Record {
+    /// A record at position 0.0: nobody has signed in yet.
+    pub fn new(fingerprint: Fingerprint) -> Self {
+        Self {
+            position: Position::default(),
+            attempt: 0,
+            attempts: 0,
+            state: State::Live,
+            origin: Origin::None,
+            tokens: Tokens::default(),
+            fingerprint,
+            seeds: Vec::new(),
+            claim: None,
+            saved_by: None,
+            begun_by: Vec::new(),
+            doubt: false,
+            back_off: None,
+        }
+    }
 }
 
 /// Whether a chain can go on.
@@ -67,7 +91,23 @@ pub enum Origin {
 
 /// A random id of one claim, sign-in by hand or seeding; a restarted process has new ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Id(pub u128);
+
+// Written as hexadecimal text: numbers in JSON end at sixty-four bits.
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        format!("{:032x}", id.0)
+    }
+}
+
+impl TryFrom<String> for Id {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        u128::from_str_radix(&text, 16).map(Self)
+    }
+}
 
 impl fmt::Debug for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +116,7 @@ impl fmt::Debug for Id {
 }
 
 /// The SHA-256 of a seed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SeedHash(pub [u8; 32]);
 
 impl SeedHash {

@@ -1,11 +1,19 @@
 //! Where chains and claims live.
 //!
 //! Each verb is atomic, durable on return, and idempotent for the same id: a lost acknowledgement is retried
-//! safely. A store only has to run the transitions of `ledger` atomically on one record.
+//! safely. A store only has to run the transitions of [`ledger`] atomically on one record.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+#[cfg(test)]
+mod conformance;
+pub mod ledger;
+mod memory;
+mod sqlite;
+mod transact;
+
+use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
+    clock::Clock,
     credential::{
         record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
         spec::Fingerprint,
@@ -14,14 +22,41 @@ use crate::{
     name::CredentialName,
 };
 
+/// A store in this process's memory, gone with it: for credentials that can sign in without a person.
+pub fn memory(clock: Clock) -> Arc<dyn TokenStore> {
+    Arc::new(transact::Ledgered(memory::Memory::new(clock)))
+}
+
+/// A store in an SQLite file, which several processes of one host may share. Blocks while the file is opened.
+pub fn sqlite(path: &Path, clock: Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
+    Ok(Arc::new(transact::Ledgered(sqlite::Sqlite::open(path, clock)?)))
+}
+
+/// A fresh id, which no other process has.
+pub fn random_id() -> Result<Id, StoreError> {
+    Ok(Id(u128::from_ne_bytes(random()?)))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreError {
+        store: "token",
+        verb: "make a random number",
+        reason: "the system's random source failed; restart bearerd".into(),
+    })?;
+    Ok(bytes)
+}
+
 /// What a verb returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Where chains and claims live, with the verbs of the spend protocol (DESIGN §4).
 ///
 /// # Laws
-/// - Each verb is atomic and durable on return.
-/// - The same id gets the same answer, however often it asks.
+/// - Each verb is atomic and durable on return; one that fails leaves nothing half done.
+/// - The same id gets the same answer, however often it asks, and acts once. Where others have changed the record
+///   in between, the answer says what is true now (`Held`, `Moved`, `Superseded`), and nothing of theirs is undone.
+/// - What is saved never goes back: (chain, generation, attempt) only rises.
 /// - Leases run on the store's own clock.
 pub trait TokenStore: Send + Sync + fmt::Debug {
     /// The record, as it stands.

@@ -1,0 +1,163 @@
+//! The store in an SQLite file. Processes of one host may share it.
+//!
+//! One thread of its own runs all the verbs of a handle, so that a slow disk holds up no request. Each verb is one
+//! immediate transaction: SQLite's lock on the file makes it atomic among processes, and a rollback undoes whatever
+//! did not reach its end.
+
+mod fault;
+mod file;
+mod row;
+mod schema;
+
+use std::{fmt, path::Path, sync::mpsc, thread, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use self::fault::Fault;
+use super::{
+    Key, Pending, StoreError,
+    ledger::{Change, Ruling, StoreNow},
+    transact::Transact,
+};
+use crate::{clock::Clock, credential::record::Record};
+
+/// How long a verb waits for other processes' verbs, each of which takes milliseconds. Well under the deadline of
+/// one token request, so that a verb after a spend can be tried again within it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the thread runs with its connection.
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A handle on the file.
+pub(super) struct Sqlite {
+    clock: Clock,
+    path: String,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Sqlite {
+    /// Opens the file, and makes it where there is none.
+    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_waiting(path, clock, BUSY_TIMEOUT)
+    }
+
+    fn open_waiting(path: &Path, clock: Clock, busy: Duration) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let connection = connect(path, busy).map_err(|fault| fault.tell("open its file", &name))?;
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("sqlite".into())
+            .spawn(move || run(connection, &queue))
+            .map_err(|error| Fault::from(error).tell("start its thread", &name))?;
+        Ok(Self {
+            clock,
+            path: name,
+            jobs,
+        })
+    }
+
+    /// Has the thread do `work`. A caller that leaves before its turn has come leaves nothing behind; one that leaves
+    /// later misses the answer only.
+    fn run<A: Send + 'static>(
+        &self,
+        verb: &'static str,
+        work: impl FnOnce(&mut Connection) -> Result<A, Fault> + Send + 'static,
+    ) -> Pending<'_, A> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let job: Job = Box::new(move |connection| {
+                if !answer.is_closed() {
+                    // Nobody waits for the answer any more: what it tells is in the file.
+                    let _ = answer.send(work(connection));
+                }
+            });
+            let gone = || Fault::Gone.tell(verb, &self.path);
+            self.jobs.send(job).map_err(|_| gone())?;
+            answered
+                .await
+                .map_err(|_| gone())?
+                .map_err(|fault| fault.tell(verb, &self.path))
+        })
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transact for Sqlite {
+    fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>> {
+        let key = key.clone();
+        self.run("load a record", move |connection| row::read(connection, &key))
+    }
+
+    fn transact<'a, A: Send + 'static>(
+        &'a self,
+        key: &'a Key,
+        verb: &'static str,
+        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + 'static,
+    ) -> Pending<'a, A> {
+        let (key, clock) = (key.clone(), self.clock.clone());
+        self.run(verb, move |connection| {
+            // Immediate: the record can't change between being read and being written.
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let record = row::read(&transaction, &key)?;
+            // Read after the wait for the file's lock, which may have been longer than a lease has left.
+            let now = StoreNow::of_host(clock.now());
+            let Ruling { change, answer } = rule(record.as_ref(), now);
+            match change {
+                Change::Keep => {}
+                Change::Put(record) => row::write(&transaction, &key, &record)?,
+                Change::Remove => row::remove(&transaction, &key)?,
+            }
+            transaction.commit()?;
+            Ok(answer)
+        })
+    }
+
+    fn subject_secret(&self) -> Pending<'_, [u8; 32]> {
+        self.run("read the key of its subjects", |connection| {
+            schema::subject_secret(connection)
+        })
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+}
+
+/// Runs jobs until the handle is dropped.
+fn run(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
+    while let Ok(job) = queue.recv() {
+        job(&mut connection);
+    }
+}
+
+fn connect(path: &Path, busy: Duration) -> Result<Connection, Fault> {
+    let path = file::prepare(path)?;
+    // The file is there: SQLite need not make one. One thread uses the connection, so it needs no lock of its own.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy)?;
+    // A rollback journal, and a sync of its directory too: what was acknowledged survives a loss of power.
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("delete") {
+        return Err(Fault::JournalMode(mode));
+    }
+    connection.pragma_update(None, "synchronous", "extra")?;
+    // Spent tokens are overwritten with zeros. The pragma answers with its new value.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+    // Nothing of a token goes to temporary files, and a schema that somebody else wrote runs no functions.
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    schema::prepare(&mut connection)?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use super::*;
+use crate::{
+    credential::{record::Kind, record::SeedHash, spec::Fingerprint, token::Position, token::Tokens},
+    store::{AskClaim, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
+};
+
+struct Place {
+    directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.db");
+    Place { directory, path }
+}
+
+fn reason(path: &Path) -> String {
+    match Sqlite::open(path, Clock::manual()) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn key() -> Key {
+    Key::of(&"erp".parse().unwrap())
+}
+
+fn fingerprint() -> Fingerprint {
+    Fingerprint::of(["erp"])
+}
+
+fn tokens(access: &str) -> Tokens {
+    Tokens {
+        access: Some(access.into()),
+        ..Tokens::default()
+    }
+}
+
+fn ask() -> AskClaim {
+    AskClaim {
+        id: random_id().unwrap(),
+        on: Position::default(),
+        kind: Kind::SignIn,
+        lease: Duration::from_secs(60),
+        fingerprint: fingerprint(),
+    }
+}
+
+/// A store that waits for locks no longer than a test should.
+fn impatient(path: &Path) -> Ledgered<Sqlite> {
+    Ledgered(Sqlite::open_waiting(path, Clock::manual(), Duration::from_millis(20)).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_conforms() {
+    let place = place();
+    let clock = Clock::manual();
+    // Each handle is a connection of its own, as another process would have.
+    conformance::run(async || sqlite(&place.path, clock.clone()).unwrap(), &clock).await;
+}
+
+#[tokio::test]
+async fn a_lease_of_another_boot_is_over() {
+    let place = place();
+    let before = sqlite(&place.path, Clock::manual()).unwrap();
+    before.claim(&key(), ask()).await.unwrap();
+    // The system's boot id is not the manual clock's.
+    let after = sqlite(&place.path, Clock::system()).unwrap();
+    let crate::credential::record::Claimed::Granted(claim) = after.claim(&key(), ask()).await.unwrap() else {
+        panic!("the lease outlived its clock");
+    };
+    assert!(claim.in_doubt);
+}
+
+#[tokio::test]
+async fn the_file_and_its_directory_are_the_owner_s_alone() {
+    let place = place();
+    let path = place.directory.path().join("deep/er/state.db");
+    let store = sqlite(&path, Clock::manual()).unwrap();
+    store.claim(&key(), ask()).await.unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    for directory in ["deep", "deep/er"] {
+        let mode = fs::metadata(place.directory.path().join(directory)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn a_file_that_others_may_use_is_refused() {
+    let place = place();
+    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    for mode in [0o640, 0o604, 0o620, 0o602] {
+        fs::set_permissions(&place.path, fs::Permissions::from_mode(mode)).unwrap();
+        let reason = reason(&place.path);
+        assert!(
+            reason.contains(&format!("chmod 600 {}", place.path.display())),
+            "{reason}"
+        );
+    }
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
+    Sqlite::open(&place.path, Clock::manual()).unwrap();
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_refused_and_left_as_it_is() {
+    let place = place();
+    fs::write(
+        &place.path,
+        "not a database, but longer than the header of one ".repeat(40),
+    )
+    .unwrap();
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(reason(&place.path).contains("is not an SQLite database"));
+    fs::remove_file(&place.path).unwrap();
+
+    let other = Connection::open(&place.path).unwrap();
+    other
+        .execute_batch("CREATE TABLE theirs (x); PRAGMA user_version = 1")
+        .unwrap();
+    drop(other);
+    fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(reason(&place.path).contains("another program"));
+
+    assert!(reason(place.directory.path()).contains("is not a file"));
+    let below = place.path.join("below/state.db");
+    assert!(reason(&below).contains("can't be made"));
+}
+
+#[test]
+fn a_later_schema_is_refused() {
+    let place = place();
+    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    let raw = Connection::open(&place.path).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    let reason = reason(&place.path);
+    assert!(
+        reason.contains("later bearerd") && reason.contains("schema 99"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_lock_that_lasts_is_told_and_leaves_nothing_half_done() {
+    let place = place();
+    let store = impatient(&place.path);
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = store.claim(&key(), ask()).await.unwrap_err();
+    assert!(error.reason.contains("locked by another process"), "{error}");
+    raw.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.load(&key()).await, Ok(None));
+
+    // A reader lets a verb write its journal and stops it at its very end.
+    raw.execute_batch("BEGIN; SELECT count(*) FROM record").unwrap();
+    store.claim(&key(), ask()).await.unwrap_err();
+    raw.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.load(&key()).await, Ok(None));
+    store.claim(&key(), ask()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_leaves_what_was_there() {
+    let place = place();
+    let store = impatient(&place.path);
+    let first = tokens("first");
+    let saved = store
+        .replace(&key(), random_id().unwrap(), &first, &[], &fingerprint())
+        .await
+        .unwrap();
+    store
+        .0
+        .run("be limited", |connection| {
+            let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let huge = tokens(&"x".repeat(1 << 20));
+    let error = store
+        .replace(
+            &key(),
+            random_id().unwrap(),
+            &huge,
+            &[SeedHash::of("s")],
+            &fingerprint(),
+        )
+        .await
+        .unwrap_err();
+    assert!(error.reason.contains("no space is left"), "{error}");
+    assert_eq!(store.load(&key()).await, Ok(Some(saved)));
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_written_is_told() {
+    let place = place();
+    let store = impatient(&place.path);
+    store
+        .0
+        .run("be forbidden", |connection| {
+            Ok(connection.pragma_update(None, "query_only", true)?)
+        })
+        .await
+        .unwrap();
+    let error = store.claim(&key(), ask()).await.unwrap_err();
+    assert!(error.reason.contains("can't be written"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_told_by_its_column_and_not_by_its_content() {
+    let place = place();
+    let store = impatient(&place.path);
+    store.claim(&key(), ask()).await.unwrap();
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("UPDATE record SET claim = 'canary'", ()).unwrap();
+    let error = store.load(&key()).await.unwrap_err().to_string();
+    assert!(error.contains("column claim") && !error.contains("canary"), "{error}");
+}
+
+#[tokio::test]
+async fn a_spent_token_is_not_left_in_the_file() {
+    let place = place();
+    let store = sqlite(&place.path, Clock::manual()).unwrap();
+    for access in ["spent-canary", "current"] {
+        let id = random_id().unwrap();
+        store
+            .replace(&key(), id, &tokens(access), &[], &fingerprint())
+            .await
+            .unwrap();
+    }
+    let file = fs::read(&place.path).unwrap();
+    let holds = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("current"));
+    assert!(!holds("spent-canary"));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_before_its_turn_leaves_nothing() {
+    let place = place();
+    let store = Arc::new(impatient(&place.path));
+    let (hold, held) = mpsc::channel::<()>();
+    // The thread waits here until the caller behind it has gone.
+    let first = store.0.run("wait", move |_| Ok(held.recv().is_ok()));
+    let mut first = Box::pin(first);
+    assert!(poll_once(&mut first).await.is_none());
+    let key = key();
+    let mut claim = store.claim(&key, ask());
+    assert!(poll_once(&mut claim).await.is_none());
+    drop(claim);
+    hold.send(()).unwrap();
+    assert_eq!(first.await, Ok(true));
+    assert_eq!(store.load(&key).await, Ok(None));
+}
+
+/// Polls once.
+async fn poll_once<T>(future: &mut Pending<'_, T>) -> Option<Result<T, StoreError>> {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match future.as_mut().poll(context) {
+            std::task::Poll::Ready(answer) => Some(answer),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn debug_shows_the_path_only() {
+    let place = place();
+    let store = sqlite(&place.path, Clock::manual()).unwrap();
+    let id = random_id().unwrap();
+    store
+        .replace(&key(), id, &tokens("canary"), &[], &fingerprint())
+        .await
+        .unwrap();
+    assert!(!format!("{store:?}").contains("canary"));
+    assert!(store.is_durable());
+}
