@@ -1,5 +1,15 @@
 //! A described HTTP request, and building it.
 
+mod build;
+mod secrets;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::BuildError;
+pub(super) use build::{basic_value, field_value};
+pub use secrets::Secrets;
+
 use http::{HeaderName, Method};
 
 use crate::template::Template;

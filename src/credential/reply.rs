@@ -1,8 +1,26 @@
 //! Reading what a token endpoint answered.
+//!
+//! [`read`] is the table "what may come back" of the spend protocol (DESIGN §4) as a function. A refresh token in
+//! a success is never dropped, whatever else is wrong with the answer.
+
+mod json;
+mod lifetime;
+mod read;
+mod refusal;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use read::read;
 
 use std::time::Duration;
 
 use super::token::Tokens;
+
+/// How many bytes of an answer are read; an answer that was cut at this length is over-long. Token replies are a
+/// few kilobytes at most.
+pub const REPLY_LIMIT: usize = 1 << 20;
 
 /// What a good answer looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +112,7 @@ pub struct Answer<'a> {
     pub headers: &'a http::HeaderMap,
     /// The body, decoded from its transfer coding.
     pub body: &'a [u8],
-    /// Whether the body was cut off: by the connection, or by the limit on its size.
+    /// Whether the body was cut off: by the connection, or by the limit on its size ([`REPLY_LIMIT`]).
     pub cut: bool,
 }
 

@@ -1,0 +1,33 @@
+//! Header fields that a caller may not send, and the one that is put in their place.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
+
+/// Removes the caller's `authorization`, always, and every value of the placement's own field.
+///
+/// Servers that hand headers on as CGI variables (RFC 3875 §4.1.18) can't tell `x_session` from `x-session`, so
+/// both go.
+pub fn strip_headers(headers: &mut HeaderMap, own: Option<&HeaderName>) {
+    headers.remove(AUTHORIZATION);
+    let Some(own) = own else { return };
+    headers.remove(own);
+    if own.as_str().contains(['-', '_']) {
+        let alike: Vec<HeaderName> = headers.keys().filter(|name| reads_alike(name, own)).cloned().collect();
+        for name in alike {
+            headers.remove(name);
+        }
+    }
+}
+
+fn reads_alike(one: &HeaderName, other: &HeaderName) -> bool {
+    let unified = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.as_str()
+        .bytes()
+        .map(unified)
+        .eq(other.as_str().bytes().map(unified))
+}
+
+/// Strips as [`strip_headers`] does and puts the injected value in.
+pub fn put_header(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    strip_headers(headers, Some(name));
+    headers.insert(name, value.clone());
+}
