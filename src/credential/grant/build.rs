@@ -16,6 +16,7 @@ const NOT_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("bearerd/", env!("CARGO_PKG_VERSION")));
 
 /// Why a request can't be built. No value is in it: values may be secret.
@@ -124,6 +125,8 @@ impl Request {
             fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         fields.entry(header::ACCEPT).or_insert(JSON);
+        // Without this field a server may compress (RFC 9110 §12.5.3), and a refresh token be unreadable.
+        fields.entry(header::ACCEPT_ENCODING).or_insert(IDENTITY);
         fields.entry(header::USER_AGENT).or_insert(USER_AGENT);
         Ok(fields)
     }

@@ -47,6 +47,7 @@ pub(super) fn holds(json: &Value, pointer: &str, wanted: &str) -> bool {
     match json.pointer(pointer) {
         Some(Value::String(text)) => text == wanted,
         Some(Value::Null) | Some(Value::Array(_)) | Some(Value::Object(_)) | None => false,
-        Some(plain) => plain.to_string() == wanted,
+        Some(Value::Bool(flag)) => flag.to_string() == wanted,
+        Some(Value::Number(number)) => number.to_string() == wanted,
     }
 }

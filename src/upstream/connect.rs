@@ -1,0 +1,165 @@
+//! One connection: the name, TCP, TLS.
+
+use std::{
+    error::Error,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Uri, uri::Scheme};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower::Service;
+
+use super::{
+    Settings, SettingsError, UpstreamError,
+    error::{chain, tls_error, tls_words},
+    tls,
+};
+
+/// How long a connection is silent before the kernel probes it: shorter than the five minutes after which common
+/// firewalls and NAT gateways forget one.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A connection, with TLS or plain.
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+
+/// Makes connections. Clones are cheap.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    tls: TlsConnector,
+    server_name: Option<ServerName<'static>>,
+    timeout: Duration,
+}
+
+impl Connector {
+    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        // One address that doesn't answer leaves time for the next.
+        tcp.set_connect_timeout(Some(settings.connect_timeout));
+        Ok(Self {
+            tcp,
+            tls: TlsConnector::from(Arc::new(tls::client_config(&settings.tls)?)),
+            server_name: settings.tls.server_name.clone(),
+            timeout: settings.connect_timeout,
+        })
+    }
+
+    /// Connects to the URI's host, TLS included.
+    pub(super) async fn connect(mut self, uri: Uri) -> Result<Stream, UpstreamError> {
+        let host = host_of(&uri);
+        let mut expiry = pin!(tokio::time::sleep(self.timeout));
+        let tcp = tokio::select! {
+            biased;
+            tcp = self.tcp.call(uri.clone()) => tcp.map_err(|error| UpstreamError::Unreachable {
+                reason: tcp_words(&error),
+                host: host.clone(),
+            })?,
+            () = &mut expiry => return Err(UpstreamError::Unreachable {
+                reason: format!("no connection within {} ms (connect_timeout)", self.timeout.as_millis()),
+                host,
+            }),
+        };
+        if uri.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(MaybeHttpsStream::Http(tcp));
+        }
+        let name = match self.server_name {
+            Some(name) => name,
+            None => server_name(&uri).ok_or_else(|| UpstreamError::Tls {
+                reason: "the url's host is no name that a certificate can have; set tls.server_name".into(),
+                host: host.clone(),
+            })?,
+        };
+        tokio::select! {
+            biased;
+            tls = self.tls.connect(name, TokioIo::new(tcp)) => match tls {
+                Ok(tls) => Ok(MaybeHttpsStream::Https(TokioIo::new(tls))),
+                Err(error) => Err(UpstreamError::Tls { host, reason: handshake_words(&error) }),
+            },
+            () = &mut expiry => Err(UpstreamError::Tls {
+                reason: format!("the handshake took more than {} ms (connect_timeout)", self.timeout.as_millis()),
+                host,
+            }),
+        }
+    }
+}
+
+/// As the pooled client asks for connections.
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = UpstreamError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, UpstreamError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        Box::pin(self.clone().connect(uri))
+    }
+}
+
+/// Host, and port where it is not the scheme's own: what Host says (RFC 9110 §7.2), without what else an authority
+/// may hold.
+pub(super) fn host_of(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    let own = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    match uri.port_u16().filter(|port| *port != own) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+fn server_name(uri: &Uri) -> Option<ServerName<'static>> {
+    let host = uri.host()?;
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    ServerName::try_from(bare.to_owned()).ok()
+}
+
+fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn tcp_words(error: &(dyn Error + 'static)) -> String {
+    if error.to_string().contains("dns") {
+        return format!(
+            "its name can't be resolved ({}); check the host in the url",
+            chain(error)
+        );
+    }
+    match io_error(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => "nothing listens there; check the host and port in the url".into(),
+        Some(io::ErrorKind::TimedOut) => {
+            "no connection in time (connect_timeout); check the host and port in the url, and firewalls".into()
+        }
+        _ => chain(error),
+    }
+}
+
+fn handshake_words(error: &io::Error) -> String {
+    match tls_error(error) {
+        Some(tls) => tls_words(tls),
+        None => format!("it ended the connection during the handshake ({error}); check that the port speaks TLS"),
+    }
+}
