@@ -1,14 +1,32 @@
 //! What the request path holds: the published token, and a way to ask for one.
 
-use std::{sync::Arc, time::Duration};
-
-use crate::{
-    clock::{Deadline, Now},
-    credential::{placement::Injection, token::Position},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{
+    login::Login,
+    status::{Snapshot, Status},
+};
+use crate::{
+    clock::{Clock, Deadline, Now},
+    credential::{Spec, placement::Injection, record::Record, token::Position},
+};
+
+/// The most callers that wait for one credential and subject at a time; a waiter costs about a kibibyte.
+const MOST_WAITERS: usize = 20_000;
+
 /// A token that is ready to go into requests.
-#[derive(Clone)]
 pub struct Ready {
     /// What to put into a request.
     pub injection: Injection,
@@ -16,6 +34,12 @@ pub struct Ready {
     pub position: Position,
     /// When it expires.
     pub expires: Option<Deadline>,
+    /// From then on its use is worth telling: it makes a renewal due.
+    pub(super) renew_at: Option<Deadline>,
+    /// Its use has been told.
+    pub(super) told: AtomicBool,
+    /// Whether the first success is worth telling.
+    pub(super) on_trial: AtomicBool,
 }
 
 impl Ready {
@@ -51,12 +75,12 @@ pub enum TokenError {
         detail: String,
     },
     /// None came in time.
-    #[error("no token came within {} ms", waited.as_millis())]
+    #[error("no token came within {} ms; the token endpoint is slow or hangs", waited.as_millis())]
     Timeout {
         /// How long the caller waited.
         waited: Duration,
     },
-    /// Too many callers wait already, or too many subjects are in use.
+    /// Too many callers wait already.
     #[error("{detail}")]
     Overloaded {
         /// Which bound was met.
@@ -64,38 +88,248 @@ pub enum TokenError {
     },
 }
 
-/// A cloneable handle to the task of one credential and subject.
-#[derive(Clone)]
-pub struct TokenHandle(Arc<Inner>);
+impl TokenError {
+    /// The same error, with the time that is left until the task tries again.
+    fn until(&self, until: Option<Deadline>, now: Now) -> Self {
+        let mut error = self.clone();
+        if let Self::LoginRequired { retry_after, .. } | Self::Unavailable { retry_after, .. } = &mut error
+            && let Some(until) = until
+        {
+            // Less than a second would be "at once" in whole seconds.
+            *retry_after = Some(until.remaining(now).max(Duration::from_secs(1)));
+        }
+        error
+    }
+}
 
-enum Inner {
+/// What a task has published.
+#[derive(Clone)]
+pub(super) enum Published {
+    /// This token.
+    Token(Arc<Ready>),
+    /// One is on its way, or will be once somebody wants it.
+    Wait,
+    /// None, for this reason. Where a time is given, the task tries again by itself if somebody still wants it.
+    Refused(Arc<TokenError>, Option<Deadline>),
+}
+
+/// What a task is told.
+pub(super) enum Command {
+    Wanted,
+    Used,
+    Accepted(Position),
+    Rejected(Position, oneshot::Sender<()>),
+    Force,
+    Login(Box<Login>),
+    SignedIn(Box<Record>),
+}
+
+impl Published {
+    /// Whether waiters would learn nothing from this after `self`.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token(one), Self::Token(two)) => Arc::ptr_eq(one, two),
+            (Self::Wait, Self::Wait) => true,
+            (Self::Refused(one, until), Self::Refused(two, then)) => one == two && until == then,
+            _ => false,
+        }
+    }
+}
+
+/// What a task and its handles share.
+pub(super) struct Shared {
+    /// The published token, for the fast path.
+    pub(super) ready: ArcSwapOption<Ready>,
+    pub(super) published: watch::Sender<Published>,
+    pub(super) snapshot: watch::Sender<Snapshot>,
+    pub(super) clock: Clock,
+    waiters: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            ready: ArcSwapOption::empty(),
+            published: watch::Sender::new(Published::Wait),
+            snapshot: watch::Sender::new(Snapshot::default()),
+            clock,
+            waiters: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// A cloneable handle to the task of one credential and subject. The task ends after its last handle.
+#[derive(Clone)]
+pub struct TokenHandle(Kind);
+
+#[derive(Clone)]
+enum Kind {
     Fixed(Arc<Ready>),
+    Task {
+        shared: Arc<Shared>,
+        commands: mpsc::UnboundedSender<Command>,
+    },
+}
+
+/// Counts a waiter for as long as it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl TokenHandle {
     /// A handle that always has this.
     pub fn fixed(injection: Injection) -> Self {
-        Self(Arc::new(Inner::Fixed(Arc::new(Ready {
+        Self(Kind::Fixed(Arc::new(Ready {
             injection,
             position: Position::default(),
             expires: None,
-        }))))
+            renew_at: None,
+            told: AtomicBool::new(true),
+            on_trial: AtomicBool::new(false),
+        })))
+    }
+
+    pub(super) fn of_task(shared: Arc<Shared>, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self(Kind::Task { shared, commands })
     }
 
     /// A usable token: the published one at once, else the one that comes within `patience`.
+    ///
+    /// # Errors
+    /// Each [`TokenError`]; a failure that is over within `patience` is waited out.
     pub async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
-        let _ = patience;
-        match &*self.0 {
-            Inner::Fixed(ready) => Ok(ready.clone()),
+        match &self.0 {
+            Kind::Fixed(ready) => Ok(ready.clone()),
+            Kind::Task { shared, commands } => {
+                let now = shared.clock.now();
+                if let Some(ready) = shared.ready.load_full().filter(|ready| ready.is_usable(now)) {
+                    note_use(&ready, commands, now);
+                    return Ok(ready);
+                }
+                wait(shared, commands, patience).await
+            }
         }
     }
 
-    /// After the API rejected `rejected`: a later token, or `None` where a renewal is of no use now (a fixed
-    /// token, a cooldown), so that the rejection passes through.
+    /// After the API rejected `rejected`: a later token, or `None` where a renewal is of no use now (a fixed token,
+    /// a cooldown), so that the rejection passes through.
+    ///
+    /// # Errors
+    /// As [`TokenHandle::token`].
     pub async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
-        let _ = (rejected, patience);
-        match &*self.0 {
-            Inner::Fixed(_) => Ok(None),
+        let Kind::Task { shared, commands } = &self.0 else {
+            return Ok(None);
+        };
+        let (taken_in, ack) = oneshot::channel();
+        let newer = shared
+            .ready
+            .load_full()
+            .filter(|ready| ready.position != rejected.position);
+        if newer.is_none() {
+            // A task that ended answers nothing; the wait below says so.
+            let _ = commands.send(Command::Rejected(rejected.position, taken_in));
+            let _ = ack.await;
         }
+        if let Published::Token(ready) = &*shared.published.borrow() {
+            let is_later = ready.position != rejected.position;
+            return Ok(is_later.then(|| ready.clone()));
+        }
+        wait(shared, commands, patience).await.map(Some)
+    }
+
+    /// The API accepted a request with this token.
+    pub fn accepted(&self, ready: &Ready) {
+        if ready.on_trial.load(Ordering::Relaxed)
+            && ready.on_trial.swap(false, Ordering::Relaxed)
+            && let Kind::Task { commands, .. } = &self.0
+        {
+            let _ = commands.send(Command::Accepted(ready.position));
+        }
+    }
+
+    pub(super) fn force(&self) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => false,
+            Kind::Task { commands, .. } => commands.send(Command::Force).is_ok(),
+        }
+    }
+
+    pub(super) fn send_login(&self, make: impl FnOnce(mpsc::UnboundedSender<Command>) -> Login) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => false,
+            Kind::Task { commands, .. } => commands.send(Command::Login(Box::new(make(commands.clone())))).is_ok(),
+        }
+    }
+
+    pub(super) fn status(&self, spec: &Spec) -> Status {
+        match &self.0 {
+            Kind::Fixed(_) => Status::fixed(spec),
+            Kind::Task { shared, .. } => Status::of(spec, &shared.snapshot.borrow()),
+        }
+    }
+}
+
+fn note_use(ready: &Ready, commands: &mpsc::UnboundedSender<Command>, now: Now) {
+    if ready.renew_at.is_some_and(|at| at.has_passed(now))
+        && !ready.told.load(Ordering::Relaxed)
+        && !ready.told.swap(true, Ordering::Relaxed)
+    {
+        let _ = commands.send(Command::Used);
+    }
+}
+
+async fn wait(
+    shared: &Shared,
+    commands: &mpsc::UnboundedSender<Command>,
+    patience: Duration,
+) -> Result<Arc<Ready>, TokenError> {
+    if shared.waiters.fetch_add(1, Ordering::Relaxed) >= MOST_WAITERS {
+        shared.waiters.fetch_sub(1, Ordering::Relaxed);
+        return Err(TokenError::Overloaded {
+            detail: format!("{MOST_WAITERS} requests wait for this token already"),
+        });
+    }
+    let _waiting = Waiting(&shared.waiters);
+    let end = Instant::now() + patience;
+    let mut published = shared.published.subscribe();
+    loop {
+        let seen = published.borrow_and_update().clone();
+        let now = shared.clock.now();
+        match seen {
+            Published::Token(ready) if ready.is_usable(now) => return Ok(ready),
+            // A failure that is over before this caller's patience is waited out, unless only a person can help.
+            Published::Refused(error, until) => {
+                let over_soon = until
+                    .is_some_and(|until| until.remaining(now) < end.saturating_duration_since(Instant::now()))
+                    && matches!(*error, TokenError::Unavailable { .. });
+                if !over_soon {
+                    let _ = commands.send(Command::Wanted);
+                    return Err(error.until(until, now));
+                }
+            }
+            Published::Token(_) | Published::Wait => {}
+        }
+        // Said again after each change: the task forgets wishes when it fails.
+        if commands.send(Command::Wanted).is_err() {
+            return Err(TokenError::Unavailable {
+                detail: "bearerd is shutting down".into(),
+                retry_after: None,
+            });
+        }
+        if tokio::time::timeout_at(end, published.changed()).await.is_err() {
+            return Err(timed_out(shared, patience));
+        }
+    }
+}
+
+/// A caller whose patience ends while a failure is being waited out hears of the failure.
+fn timed_out(shared: &Shared, waited: Duration) -> TokenError {
+    match &*shared.published.borrow() {
+        Published::Refused(error, until) => error.until(*until, shared.clock.now()),
+        _ => TokenError::Timeout { waited },
     }
 }

@@ -1,42 +1,167 @@
 //! The token manager: an owned task per credential and subject, and a handle that callers clone.
 //!
 //! A caller never runs a token request in its own future: it reads what the task has published, or waits for it.
+//! So a caller that hangs up, a deadline or an eviction never cancels a spend (law 4).
 
 mod handle;
+mod login;
+mod status;
+mod subjects;
+mod task;
+mod words;
 
-pub use handle::{Ready, TokenError, TokenHandle};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
-use std::sync::Arc;
+use secrecy::SecretString;
+use tokio::sync::{mpsc, watch};
 
-use crate::credential::Spec;
+pub use self::{
+    handle::{Ready, TokenError, TokenHandle},
+    login::{LoggedIn, LoginError},
+    status::{LastError, Status},
+};
+use self::{subjects::Subjects, task::Task};
+use crate::{
+    clock::Clock,
+    credential::{Spec, placement::PlacementError},
+    metrics::Metrics,
+    store::{Key, StoreError, TokenStore},
+    upstream::Exchange,
+};
 
-/// The manager of one credential: hands out the handle of each subject.
+/// What all managers of a program share.
 #[derive(Clone)]
-pub struct Manager {
+pub struct Environment {
+    /// Where chains live.
+    pub store: Arc<dyn TokenStore>,
+    /// The program's clock.
+    pub clock: Clock,
+    /// The program's metrics.
+    pub metrics: Arc<Metrics>,
+    closing: watch::Receiver<bool>,
+    /// Each task holds a clone: when all are gone, nothing is under way.
+    alive: mpsc::Sender<Infallible>,
+}
+
+/// Ends the tasks of an [`Environment`].
+#[derive(Debug)]
+pub struct Closing {
+    closing: watch::Sender<bool>,
+    alive: mpsc::Receiver<Infallible>,
+}
+
+impl Environment {
+    /// An environment, and the means to end its tasks.
+    pub fn new(store: Arc<dyn TokenStore>, clock: Clock, metrics: Arc<Metrics>) -> (Self, Closing) {
+        let (closing, seen) = watch::channel(false);
+        let (alive, ended) = mpsc::channel(1);
+        let environment = Self {
+            store,
+            clock,
+            metrics,
+            closing: seen,
+            alive,
+        };
+        let closing = Closing { closing, alive: ended };
+        (environment, closing)
+    }
+}
+
+impl Closing {
+    /// Tells all tasks to end once nothing is under way, and waits for that: whether it came within `patience`.
+    /// All clones of the environment must be dropped by then. A task whose tokens are not saved keeps trying.
+    pub async fn finish(mut self, patience: Duration) -> bool {
+        self.closing.send_replace(true);
+        tokio::time::timeout(patience, self.alive.recv()).await.is_ok()
+    }
+}
+
+/// Why a manager can't start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// A `static` token that its placement can't hold.
+    #[error("the token can't be placed: {0}")]
+    Token(#[from] PlacementError),
+    /// No random id.
+    #[error(transparent)]
+    Random(#[from] StoreError),
+}
+
+/// The manager of one credential: hands out the handle of each subject. Clones share it.
+#[derive(Clone)]
+pub struct Manager(Arc<Inner>);
+
+struct Inner {
     spec: Arc<Spec>,
-    fixed: Option<TokenHandle>,
+    tokens: Handles,
+}
+
+enum Handles {
+    /// One, for ever the same or with a task of its own.
+    One(TokenHandle),
+    /// One per subject, made when it is first asked for.
+    PerSubject(Subjects),
 }
 
 impl Manager {
-    /// The manager of a `static` credential; `None` where the spec has grants.
-    pub fn fixed(spec: Arc<Spec>, handle: TokenHandle) -> Self {
-        Self {
-            spec,
-            fixed: Some(handle),
-        }
+    /// The manager of this credential, with the endpoint that its requests go to. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A `static` token that can't stand where the placement puts it; no randomness to be had.
+    pub fn start(spec: Arc<Spec>, exchange: Exchange, environment: Environment) -> Result<Self, StartError> {
+        let tokens = if let Some(token) = &spec.fixed {
+            Handles::One(TokenHandle::fixed(spec.placement.inject_from(token)?))
+        } else if spec.subject.is_empty() {
+            let key = Key::of(&spec.name);
+            Handles::One(Task::spawn(spec.clone(), exchange, environment, key, Vec::new())?)
+        } else {
+            Handles::PerSubject(Subjects::new(spec.clone(), exchange, environment))
+        };
+        Ok(Self(Arc::new(Inner { spec, tokens })))
     }
 
     /// What it manages.
     pub fn spec(&self) -> &Arc<Spec> {
-        &self.spec
+        &self.0.spec
     }
 
     /// The handle of a subject: its parts by name, in the spec's order; empty where the credential has none.
-    pub async fn handle(&self, subject: &[(String, String)]) -> Result<TokenHandle, TokenError> {
-        let _ = subject;
-        self.fixed.clone().ok_or_else(|| TokenError::Unavailable {
-            detail: "no grant".into(),
-            retry_after: None,
-        })
+    ///
+    /// # Errors
+    /// The store can't be asked for the key that subjects' records are kept under.
+    pub async fn handle(&self, subject: &[(String, SecretString)]) -> Result<TokenHandle, TokenError> {
+        match &self.0.tokens {
+            Handles::One(handle) => Ok(handle.clone()),
+            Handles::PerSubject(subjects) => subjects.handle(subject).await,
+        }
+    }
+
+    /// How it stands; of subjects, how many are in use.
+    pub fn status(&self) -> Status {
+        match &self.0.tokens {
+            Handles::One(handle) => handle.status(&self.0.spec),
+            Handles::PerSubject(subjects) => Status::of_subjects(&self.0.spec, subjects.count()),
+        }
+    }
+
+    /// Asks for a renewal now, by an operator's wish; whether there is anything to renew.
+    pub fn force(&self) -> bool {
+        match &self.0.tokens {
+            Handles::One(handle) => handle.force(),
+            Handles::PerSubject(_) => false,
+        }
+    }
+
+    /// Signs in by hand, or runs a vendor's step: what a person answered goes into the request, and the tokens that
+    /// come back start a new chain.
+    pub async fn login(
+        &self,
+        step: Option<&str>,
+        answers: &BTreeMap<String, SecretString>,
+    ) -> Result<LoggedIn, LoginError> {
+        match &self.0.tokens {
+            Handles::One(handle) => login::run(&self.0.spec, handle, step, answers).await,
+            Handles::PerSubject(_) => Err(LoginError::HasSubjects),
+        }
     }
 }

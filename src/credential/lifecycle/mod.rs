@@ -114,6 +114,8 @@ struct Pause {
 struct Cooldown {
     until: Deadline,
     failures: u32,
+    /// The API has accepted a token since: the next cooldown is a first one again.
+    accepted: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -452,9 +454,20 @@ impl Lifecycle {
         self.held.as_ref().map(|held| &held.tokens)
     }
 
+    /// Whether no chain was ever begun, as far as the store and this process know.
+    pub fn is_unborn(&self) -> bool {
+        self.held.is_none() && self.stored == Position::default()
+    }
+
     /// Whether the tokens in use are not saved.
     pub fn is_unsaved(&self) -> bool {
         self.held.as_ref().is_some_and(|held| !held.saved)
+    }
+
+    /// Whether [`Event::Accepted`] would change anything.
+    pub fn watches_for_success(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.on_trial)
+            || self.cooldown.as_ref().is_some_and(|cooldown| !cooldown.accepted)
     }
 
     /// How many times in a row tokens were not to be had.

@@ -40,7 +40,7 @@ impl Lifecycle {
             Event::Used => self.used = true,
             Event::Forced => self.forced = true,
             Event::Rejected(position) => self.rejected(position, now, &mut notes),
-            Event::Accepted(position) => self.accepted(position, now),
+            Event::Accepted(position) => self.accepted(position),
             Event::SignedIn(record) => {
                 self.pause = None;
                 self.cooldown = None;
@@ -274,10 +274,12 @@ impl Lifecycle {
         };
         if held.on_trial || burst.0 > MOST_REJECTIONS {
             held.on_trial = false;
-            let failures = self.cooldown.as_ref().map_or(0, |cooldown| cooldown.failures) + 1;
+            let before = self.cooldown.as_ref().filter(|cooldown| !cooldown.accepted);
+            let failures = before.map_or(0, |cooldown| cooldown.failures) + 1;
             self.cooldown = Some(Cooldown {
                 until: Deadline::after(now, back_off(Severity::Rejected, failures, None, 0.0)),
                 failures,
+                accepted: false,
             });
             notes.push(Note::Cooldown);
             return;
@@ -292,15 +294,11 @@ impl Lifecycle {
         }
     }
 
-    fn accepted(&mut self, position: Position, now: Now) {
+    fn accepted(&mut self, position: Position) {
         if let Some(held) = self.held.as_mut().filter(|held| held.position == position) {
             held.on_trial = false;
-            if self
-                .cooldown
-                .as_ref()
-                .is_some_and(|cooldown| cooldown.until.has_passed(now))
-            {
-                self.cooldown = None;
+            if let Some(cooldown) = &mut self.cooldown {
+                cooldown.accepted = true;
             }
         }
     }

@@ -1,0 +1,165 @@
+//! How a credential stands, for the status page and for readiness: no secret in it.
+
+use serde::Serialize;
+
+use super::words;
+use crate::{
+    clock::Now,
+    credential::{
+        Spec,
+        lifecycle::{Lifecycle, Offer},
+        token::Position,
+    },
+};
+
+/// What a task last published of itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) position: Option<Position>,
+    pub(super) usable: bool,
+    pub(super) waiting: bool,
+    pub(super) needs_login: bool,
+    pub(super) obtained: Option<u64>,
+    pub(super) expires: Option<u64>,
+    pub(super) renews: Option<u64>,
+    pub(super) dies: Option<u64>,
+    pub(super) unsaved: bool,
+    pub(super) error: Option<LastError>,
+    pub(super) advice: Option<String>,
+}
+
+/// The last thing that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When: milliseconds since the Unix epoch.
+    pub at: u64,
+    /// A fixed word.
+    pub code: String,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// How a credential stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// `live`, `idle` (nobody has asked yet), `renewing`, `failing`, `login_required`, `static` or `subjects`.
+    pub state: String,
+    /// Whether a request would get a token at once.
+    pub usable: bool,
+    /// Whether `/readyz` waits for it.
+    pub required: bool,
+    /// Which sign-in its tokens grew from.
+    pub chain: Option<u64>,
+    /// How many rotations since.
+    pub generation: Option<u64>,
+    /// When they were obtained; this and the next are milliseconds since the Unix epoch.
+    pub obtained: Option<u64>,
+    /// When the access token expires.
+    pub expires: Option<u64>,
+    /// When it is renewed if it is in use.
+    pub renews: Option<u64>,
+    /// When the grant dies unused.
+    pub dies: Option<u64>,
+    /// Whether tokens are in use that the store has not taken.
+    pub unsaved: bool,
+    /// How many subjects are in memory, where it has subjects.
+    pub subjects: Option<u64>,
+    /// The last thing that went wrong, if it still matters.
+    pub last_error: Option<LastError>,
+    /// What to do about it.
+    pub what_to_do: Option<String>,
+}
+
+impl Snapshot {
+    pub(super) fn take(spec: &Spec, lifecycle: &Lifecycle, before: &Self, now: Now) -> Self {
+        let tokens = lifecycle.tokens();
+        let trouble = lifecycle.trouble();
+        let offer = lifecycle.offer(now);
+        let error = trouble.as_ref().map(|trouble| {
+            let text = words::what_happened(spec, trouble);
+            let same = before.error.as_ref().filter(|error| error.text == text);
+            LastError {
+                at: same.map_or(now.wall, |error| error.at),
+                code: trouble.as_str().into(),
+                text,
+            }
+        });
+        Self {
+            position: lifecycle.position(),
+            usable: matches!(offer, Offer::Token(_)),
+            waiting: matches!(offer, Offer::Wait) && !lifecycle.is_quiet(),
+            needs_login: matches!(&offer, Offer::Refused(trouble, _) if trouble.needs_login()),
+            obtained: tokens.map(|tokens| tokens.obtained),
+            expires: tokens.and_then(|tokens| tokens.expires).map(|at| at.wall()),
+            renews: lifecycle.renew_at().map(|at| at.wall()),
+            dies: tokens.and_then(|tokens| tokens.dies).map(|at| at.wall()),
+            unsaved: lifecycle.is_unsaved(),
+            error,
+            advice: trouble.as_ref().and_then(|trouble| words::what_to_do(spec, trouble)),
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn of(spec: &Spec, snapshot: &Snapshot) -> Self {
+        let state = match snapshot {
+            Snapshot { usable: true, .. } => "live",
+            Snapshot { needs_login: true, .. } => "login_required",
+            Snapshot { waiting: true, .. } => "renewing",
+            Snapshot { error: Some(_), .. } => "failing",
+            _ => "idle",
+        };
+        Self {
+            state: state.into(),
+            usable: snapshot.usable,
+            chain: snapshot.position.map(|position| position.chain),
+            generation: snapshot.position.map(|position| position.generation),
+            obtained: snapshot.obtained,
+            expires: snapshot.expires,
+            renews: snapshot.renews,
+            dies: snapshot.dies,
+            unsaved: snapshot.unsaved,
+            last_error: snapshot.error.clone(),
+            what_to_do: snapshot.advice.clone(),
+            ..Self::bare(spec)
+        }
+    }
+
+    pub(super) fn fixed(spec: &Spec) -> Self {
+        Self {
+            state: "static".into(),
+            usable: true,
+            ..Self::bare(spec)
+        }
+    }
+
+    pub(super) fn of_subjects(spec: &Spec, count: u64) -> Self {
+        Self {
+            state: "subjects".into(),
+            usable: true,
+            subjects: Some(count),
+            ..Self::bare(spec)
+        }
+    }
+
+    fn bare(spec: &Spec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            state: String::new(),
+            usable: false,
+            required: spec.policy.required,
+            chain: None,
+            generation: None,
+            obtained: None,
+            expires: None,
+            renews: None,
+            dies: None,
+            unsaved: false,
+            subjects: None,
+            last_error: None,
+            what_to_do: None,
+        }
+    }
+}
