@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,23 @@ impl Deadline {
     }
 }
 
+/// How long something takes, on the process's steady clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts now.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since it was started.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The program's clock: the system's, or one that a test moves by hand. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<Source>);
@@ -116,6 +133,7 @@ impl Clock {
     }
 
     /// Both clocks, now.
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn now(&self) -> Now {
         match &*self.0 {
             Source::System { boot_id } => Now {

@@ -1,6 +1,7 @@
 //! What the request path holds: the published token, and a way to ask for one.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -9,10 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     login::Login,
@@ -294,7 +292,8 @@ async fn wait(
         });
     }
     let _waiting = Waiting(&shared.waiters);
-    let end = Instant::now() + patience;
+    let end = Deadline::after(shared.clock.now(), patience);
+    let mut patience_ends = pin!(tokio::time::sleep(patience));
     let mut published = shared.published.subscribe();
     loop {
         let seen = published.borrow_and_update().clone();
@@ -303,8 +302,7 @@ async fn wait(
             Published::Token(ready) if ready.is_usable(now) => return Ok(ready),
             // A failure that is over before this caller's patience is waited out, unless only a person can help.
             Published::Refused(error, until) => {
-                let over_soon = until
-                    .is_some_and(|until| until.remaining(now) < end.saturating_duration_since(Instant::now()))
+                let over_soon = until.is_some_and(|until| until.remaining(now) < end.remaining(now))
                     && matches!(*error, TokenError::Unavailable { .. });
                 if !over_soon {
                     let _ = commands.send(Command::Wanted);
@@ -320,8 +318,11 @@ async fn wait(
                 retry_after: None,
             });
         }
-        if tokio::time::timeout_at(end, published.changed()).await.is_err() {
-            return Err(timed_out(shared, patience));
+        tokio::select! {
+            biased;
+            // The sender is in `shared`: waiting for a change cannot fail.
+            _ = published.changed() => {}
+            () = &mut patience_ends => return Err(timed_out(shared, patience)),
         }
     }
 }

@@ -188,10 +188,12 @@ async fn send(
 
 /// Runs in a task of its own, so that a person who goes away cancels nothing.
 pub(super) fn spawn(context: Context, login: Login) {
+    let running = context.environment.running();
     tokio::spawn(async move {
         let result = exchange(&context, &login).await;
         // Whoever asked may be gone; what was obtained is saved.
         let _ = login.reply.send(result);
+        drop(running);
     });
 }
 

@@ -10,10 +10,10 @@ mod subjects;
 mod task;
 mod words;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub use self::{
     handle::{Ready, TokenError, TokenHandle},
@@ -39,40 +39,56 @@ pub struct Environment {
     /// The program's metrics.
     pub metrics: Arc<Metrics>,
     closing: watch::Receiver<bool>,
-    /// Each task holds a clone: when all are gone, nothing is under way.
-    alive: mpsc::Sender<Infallible>,
+    /// How many tasks run.
+    tasks: Arc<watch::Sender<usize>>,
+}
+
+/// Counts a task for as long as it runs.
+struct Running(Arc<watch::Sender<usize>>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 /// Ends the tasks of an [`Environment`].
 #[derive(Debug)]
 pub struct Closing {
     closing: watch::Sender<bool>,
-    alive: mpsc::Receiver<Infallible>,
+    tasks: watch::Receiver<usize>,
 }
 
 impl Environment {
     /// An environment, and the means to end its tasks.
     pub fn new(store: Arc<dyn TokenStore>, clock: Clock, metrics: Arc<Metrics>) -> (Self, Closing) {
         let (closing, seen) = watch::channel(false);
-        let (alive, ended) = mpsc::channel(1);
+        let (tasks, count) = watch::channel(0);
         let environment = Self {
             store,
             clock,
             metrics,
             closing: seen,
-            alive,
+            tasks: Arc::new(tasks),
         };
-        let closing = Closing { closing, alive: ended };
+        let closing = Closing { closing, tasks: count };
         (environment, closing)
+    }
+
+    fn running(&self) -> Running {
+        self.tasks.send_modify(|count| *count += 1);
+        Running(self.tasks.clone())
     }
 }
 
 impl Closing {
     /// Tells all tasks to end once nothing is under way, and waits for that: whether it came within `patience`.
-    /// All clones of the environment must be dropped by then. A task whose tokens are not saved keeps trying.
-    pub async fn finish(mut self, patience: Duration) -> bool {
+    /// A task whose tokens are not saved keeps trying until then.
+    pub async fn finish(&self, patience: Duration) -> bool {
         self.closing.send_replace(true);
-        tokio::time::timeout(patience, self.alive.recv()).await.is_ok()
+        let mut tasks = self.tasks.clone();
+        let ended = tasks.wait_for(|count| *count == 0);
+        tokio::time::timeout(patience, ended).await.is_ok()
     }
 }
 
@@ -100,7 +116,7 @@ enum Handles {
     /// One, for ever the same or with a task of its own.
     One(TokenHandle),
     /// One per subject, made when it is first asked for.
-    PerSubject(Subjects),
+    PerSubject(Box<Subjects>),
 }
 
 impl Manager {
@@ -115,7 +131,7 @@ impl Manager {
             let key = Key::of(&spec.name);
             Handles::One(Task::spawn(spec.clone(), exchange, environment, key, Vec::new())?)
         } else {
-            Handles::PerSubject(Subjects::new(spec.clone(), exchange, environment))
+            Handles::PerSubject(Box::new(Subjects::new(spec.clone(), exchange, environment)))
         };
         Ok(Self(Arc::new(Inner { spec, tokens })))
     }

@@ -93,7 +93,11 @@ impl Task {
             connection: None,
             unsaved: false,
         };
-        tokio::spawn(task.run());
+        let running = task.context.environment.running();
+        tokio::spawn(async move {
+            task.run().await;
+            drop(running);
+        });
         Ok(TokenHandle::of_task(shared, sender))
     }
 
