@@ -169,7 +169,7 @@ pub fn commit(record: Option<&Record>, claim: &Claim, tokens: &Tokens, fingerpri
     if is_there && record.tokens == *tokens {
         return Ruling::keep(Committed::Saved(Box::new(record)));
     }
-    let is_its_own = is_there && record.saved_by == Some(claim.id);
+    let is_its_own = is_there && (record.saved_by, record.attempt) == (Some(claim.id), claim.attempt);
     let is_outranked = match claim.kind {
         // What is saved at that position came from a reply; what a process merely held doesn't outrank it.
         Kind::Restore(_) => record.position >= target,
@@ -274,11 +274,12 @@ fn first_of(chain: u64) -> Position {
     Position { chain, generation: 1 }
 }
 
-/// The record and its standing claim, if that is this one. A lease that is over ends no claim; a takeover does.
+/// The record and its standing claim, if that is this one. A lease that is over ends no claim; a takeover does. An id
+/// that is asked with again after its claim has ended gets another attempt, so the id alone doesn't tell them apart.
 fn standing<'a>(record: Option<&'a Record>, claim: &Claim) -> Option<(&'a Record, &'a Standing)> {
     let record = record?;
     let standing = record.claim.as_ref()?;
-    (standing.id == claim.id).then_some((record, standing))
+    ((standing.id, standing.attempt) == (claim.id, claim.attempt)).then_some((record, standing))
 }
 
 /// The record with new tokens: alive, out of doubt, and without any claim on what they replace.
