@@ -18,6 +18,7 @@
 pub mod clock;
 pub mod config;
 pub mod credential;
+pub mod demo;
 pub mod manager;
 pub mod metrics;
 pub mod name;
