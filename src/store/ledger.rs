@@ -215,8 +215,10 @@ pub fn mark_dead(record: Option<&Record>, claim: &Claim) -> Ruling<MarkedDead> {
             };
             Ruling::put(record, MarkedDead::Dead)
         }
-        // Asked again after a lost answer: the mark that was asked for is there.
-        (None, Some(record)) if record.state == State::Dead && record.position == claim.on => {
+        // Asked again after a lost answer: the mark is there, and no later claim was granted that could have made it.
+        (None, Some(record))
+            if record.state == State::Dead && (record.position, record.attempts) == (claim.on, claim.attempt) =>
+        {
             Ruling::keep(MarkedDead::Dead(Box::new(record.clone())))
         }
         (None, record) => Ruling::keep(MarkedDead::Moved(record.cloned().map(Box::new))),

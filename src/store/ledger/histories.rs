@@ -59,7 +59,7 @@ enum Answer {
     Committed(Committed),
     Released,
     Marked(MarkedDead),
-    Replaced(Record),
+    Replaced(Box<Record>),
     Seeded(Seeded),
 }
 
@@ -192,7 +192,13 @@ impl World {
             Verb::MarkDead(claim) => Answer::Marked(self.apply(mark_dead(record, claim))),
             Verb::Replace(id, hash) => {
                 let tokens = tokens(format!("by hand {id:?}"));
-                Answer::Replaced(self.apply(replace(record, *id, &tokens, &[*hash], &fingerprint())))
+                Answer::Replaced(Box::new(self.apply(replace(
+                    record,
+                    *id,
+                    &tokens,
+                    &[*hash],
+                    &fingerprint(),
+                ))))
             }
             Verb::Seed(id, hash) => {
                 let tokens = tokens(format!("seed {id:?}"));

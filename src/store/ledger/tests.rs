@@ -117,6 +117,19 @@ fn a_holder_s_second_reply_replaces_its_first_and_voids_claims_on_it() {
 }
 
 #[test]
+fn a_mark_that_another_claim_made_is_not_one_s_own() {
+    let (record, first) = granted(claim(Some(&by_hand()), &ask(2, at(1, 1)), NOW));
+    let later = StoreNow { epoch: 8, ..NOW };
+    let (record, second) = granted(claim(Some(&record), &ask(3, at(1, 1)), later));
+    let dead = put(mark_dead(Some(&record), &second));
+    let answer = |claim: &Claim| mark_dead(Some(&dead), claim).answer;
+    assert!(matches!(answer(&second), MarkedDead::Dead(_)));
+    assert!(matches!(answer(&first), MarkedDead::Moved(_)));
+    let elsewhere = Claim { on: at(1, 0), ..second };
+    assert!(matches!(answer(&elsewhere), MarkedDead::Moved(_)));
+}
+
+#[test]
 fn the_ids_of_sign_ins_are_remembered_but_not_without_end() {
     let mut record = None;
     for id in 0..40 {

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::store::StoreError;
 
@@ -106,6 +106,10 @@ fn of_sqlite(error: &rusqlite::Error, path: &str) -> String {
     };
     let code = failure.extended_code;
     match failure.code {
+        // SQLite looks before each write; without that, what is acknowledged would go with the file's last handle.
+        ErrorCode::ReadOnly if code == ffi::SQLITE_READONLY_DBMOVED => {
+            format!("{path} was moved or deleted while it was in use; put it back, or restart bearerd")
+        }
         ErrorCode::DiskFull => format!("no space is left for {path}; free some, saving is tried again"),
         ErrorCode::ReadOnly => format!(
             "{path} can't be written; its file, its directory and the file system must be writable by bearerd's user"

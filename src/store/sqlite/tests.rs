@@ -215,6 +215,30 @@ async fn a_file_that_can_not_be_written_is_told() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_taken_away_is_not_written() {
+    let place = place();
+    let store = impatient(&place.path);
+    store.claim(&key(), ask()).await.unwrap();
+    fs::rename(&place.path, place.directory.path().join("away.db")).unwrap();
+    let error = store.forget(&key()).await.unwrap_err();
+    assert!(error.reason.contains("moved or deleted"), "{error}");
+    fs::rename(place.directory.path().join("away.db"), &place.path).unwrap();
+    assert!(store.load(&key()).await.unwrap().is_some());
+}
+
+#[test]
+fn many_that_start_at_once_make_one_file() {
+    let place = place();
+    let secrets: Vec<_> = thread::scope(|scope| {
+        let starts: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| schema::subject_secret(&connect(&place.path, BUSY_TIMEOUT).unwrap()).unwrap()))
+            .collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert!(secrets.iter().all(|secret| *secret == secrets[0]));
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_told_by_its_column_and_not_by_its_content() {
     let place = place();
     let store = impatient(&place.path);
