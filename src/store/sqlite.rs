@@ -22,9 +22,19 @@ use super::{
 };
 use crate::{clock::Clock, credential::record::Record};
 
-/// How long a verb waits for other processes' verbs, each of which takes milliseconds. Well under the deadline of
-/// one token request, so that a verb after a spend can be tried again within it.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at a lock that another process has. SQLite's own waits grow to 100 ms (`sqliteDefaultBusyCallback`),
+/// so that whoever has waited longest is the least likely to be next.
+const BUSY_STEP: Duration = Duration::from_millis(5);
+
+/// How often a verb looks: about five seconds in all. Other processes' verbs take milliseconds, and a verb after a
+/// spend can be tried again within the deadline of one token request.
+const BUSY_STEPS: i32 = 1_000;
+
+/// Whether a verb that has found the lock taken `tries` times looks again.
+fn patience(tries: i32) -> bool {
+    thread::sleep(BUSY_STEP);
+    tries < BUSY_STEPS
+}
 
 /// What the thread runs with its connection.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -39,12 +49,12 @@ pub(super) struct Sqlite {
 impl Sqlite {
     /// Opens the file, and makes it where there is none.
     pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_waiting(path, clock, BUSY_TIMEOUT)
+        Self::open_with(path, clock, patience)
     }
 
-    fn open_waiting(path: &Path, clock: Clock, busy: Duration) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, clock: Clock, patience: fn(i32) -> bool) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        let connection = connect(path, busy).map_err(|fault| fault.tell("open its file", &name))?;
+        let connection = connect(path, patience).map_err(|fault| fault.tell("open its file", &name))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("sqlite".into())
@@ -138,12 +148,12 @@ fn run(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
     }
 }
 
-fn connect(path: &Path, busy: Duration) -> Result<Connection, Fault> {
+fn connect(path: &Path, patience: fn(i32) -> bool) -> Result<Connection, Fault> {
     let path = file::prepare(path)?;
     // The file is there: SQLite need not make one. One thread uses the connection, so it needs no lock of its own.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(busy)?;
+    connection.busy_handler(Some(patience))?;
     // A rollback journal, and a sync of its directory too: what was acknowledged survives a loss of power.
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("delete") {

@@ -54,9 +54,9 @@ fn ask() -> AskClaim {
     }
 }
 
-/// A store that waits for locks no longer than a test should.
+/// A store that waits for no lock.
 fn impatient(path: &Path) -> Ledgered<Sqlite> {
-    Ledgered(Sqlite::open_waiting(path, Clock::manual(), Duration::from_millis(20)).unwrap())
+    Ledgered(Sqlite::open_with(path, Clock::manual(), |_| false).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +231,7 @@ fn many_that_start_at_once_make_one_file() {
     let place = place();
     let secrets: Vec<_> = thread::scope(|scope| {
         let starts: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| schema::subject_secret(&connect(&place.path, BUSY_TIMEOUT).unwrap()).unwrap()))
+            .map(|_| scope.spawn(|| schema::subject_secret(&connect(&place.path, patience).unwrap()).unwrap()))
             .collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
