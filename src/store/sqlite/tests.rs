@@ -67,6 +67,31 @@ async fn it_conforms() {
     conformance::run(async || sqlite(&place.path, clock.clone()).unwrap(), &clock).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_of_two_connections_wait_for_each_other() {
+    const EACH: u64 = 50;
+    let place = place();
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let store = sqlite(&place.path, Clock::manual()).unwrap();
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    let id = random_id().unwrap();
+                    store
+                        .replace(&key(), id, &tokens("any"), &[], &fingerprint())
+                        .await
+                        .unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let record = impatient(&place.path).load(&key()).await.unwrap().unwrap();
+    assert_eq!(record.position.chain, 2 * EACH, "each write saw the one before it");
+}
+
 #[tokio::test]
 async fn a_lease_of_another_boot_is_over() {
     let place = place();
@@ -91,6 +116,26 @@ async fn the_file_and_its_directory_are_the_owner_s_alone() {
         let mode = fs::metadata(place.directory.path().join(directory)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
+}
+
+#[test]
+fn what_is_acknowledged_is_on_the_disk() {
+    let place = place();
+    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    // Somebody's tool has changed the journal, which the file remembers.
+    let raw = Connection::open(&place.path).unwrap();
+    raw.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+        .unwrap();
+    drop(raw);
+    let connection = connect(&place.path, patience).unwrap();
+    let journal: String = connection
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    let synchronous: i64 = connection
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .unwrap();
+    // 3 is EXTRA (https://sqlite.org/pragma.html#pragma_synchronous).
+    assert_eq!((journal.as_str(), synchronous), ("delete", 3));
 }
 
 #[test]
@@ -253,7 +298,8 @@ async fn a_damaged_row_is_told_by_its_column_and_not_by_its_content() {
 async fn a_spent_token_is_not_left_in_the_file() {
     let place = place();
     let store = sqlite(&place.path, Clock::manual()).unwrap();
-    for access in ["spent-canary", "current"] {
+    // Long enough for pages of its own, which stay in the file when the token goes.
+    for access in [&"spent-canary ".repeat(2_000), "current"] {
         let id = random_id().unwrap();
         store
             .replace(&key(), id, &tokens(access), &[], &fingerprint())
