@@ -21,13 +21,13 @@ const VALID: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(super) struct Ca {
     /// The authority's certificate, for clients to trust.
     pub(super) pem: String,
-    /// Speaks h2 and HTTP/1.1, whichever the client prefers.
+    /// Speaks HTTP/1.1, and h2 if it was asked to offer that.
     pub(super) server: Arc<ServerConfig>,
 }
 
 impl Ca {
     /// Makes an authority that vouches for these names and addresses.
-    pub(super) fn make(names: Vec<String>) -> Result<Self, DemoError> {
+    pub(super) fn make(names: Vec<String>, h2: bool) -> Result<Self, DemoError> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.distinguished_name.push(DnType::CommonName, "bearerd demo authority");
@@ -52,7 +52,10 @@ impl Ca {
                 vec![certificate.der().clone()],
                 PrivateKeyDer::Pkcs8(key.serialize_der().into()),
             )?;
-        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if h2 {
+            server.alpn_protocols.push(b"h2".to_vec());
+        }
+        server.alpn_protocols.push(b"http/1.1".to_vec());
         Ok(Self {
             pem: ca_certificate.pem(),
             server: Arc::new(server),

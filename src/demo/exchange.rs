@@ -25,8 +25,10 @@ pub(super) trait Vendor: Send + Sync + 'static {
     /// Answers a token request.
     fn token(&self, call: &Call, rotation: Rotation) -> Reply;
 
-    /// Answers another described request: a device linked, an account made.
-    fn step(&self, call: &Call) -> Reply;
+    /// Answers another described request: a device linked, an account made. Most vendors have none.
+    fn step(&self, _: &Call) -> Reply {
+        Reply::bare(StatusCode::NOT_FOUND)
+    }
 
     /// Who a data call speaks for.
     fn authorise(&self, call: &Call) -> Result<Holder, Cause>;

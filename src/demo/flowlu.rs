@@ -110,10 +110,6 @@ impl Vendor for Flowlu {
         )
     }
 
-    fn step(&self, _: &Call) -> Reply {
-        Reply::bare(StatusCode::NOT_FOUND)
-    }
-
     fn authorise(&self, call: &Call) -> Result<Holder, Cause> {
         let key = api_key(call);
         if call.headers.contains_key(AUTHORIZATION) {

@@ -177,10 +177,6 @@ impl Vendor for Fluent {
         }
     }
 
-    fn step(&self, _: &Call) -> Reply {
-        Reply::bare(StatusCode::NOT_FOUND)
-    }
-
     fn authorise(&self, call: &Call) -> Result<Holder, Cause> {
         self.ledger.holder(call.bearer().ok_or(Cause::Missing)?)
     }

@@ -14,44 +14,41 @@
 //! # }
 //! ```
 
+mod api;
 mod authority;
 mod body;
 mod ca;
 mod count;
+mod endpoint;
 mod exchange;
 pub mod flow_retail;
 pub mod flowlu;
 pub mod fluent;
 mod mint;
 mod misbehave;
+mod options;
 pub mod pos;
 mod server;
 mod walkthrough;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex},
 };
 
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use self::{authority::Ledger, ca::Ca, count::Tally, exchange::Vendor, misbehave::Plan, server::Endpoint};
 pub use self::{
+    api::Api,
     count::{Counts, Grant, Seen},
     misbehave::{Misbehaviour, OVER_LONG, RETRY_AFTER_SECONDS, Times, UnknownMisbehaviour},
+    options::{DRIP, Options, Ports, TOKEN_LIFETIME},
     pos::PosRefresh,
     walkthrough::{CurlLine, Places, config_yaml, curl_lines},
 };
-use crate::clock::Clock;
-
-/// How long access tokens live where nothing else is said: short, so that rotation is seen to happen.
-pub const TOKEN_LIFETIME: Duration = Duration::from_secs(20);
-
-/// How long each byte of a dripping reply takes where nothing else is said: a short reply takes most of a minute.
-pub const DRIP: Duration = Duration::from_millis(250);
+use self::{authority::Ledger, ca::Ca, count::Tally, endpoint::Endpoint, exchange::Vendor, misbehave::Plan};
 
 /// The names that each API answers to, besides its address.
 const NAMES: [&str; 5] = [
@@ -94,58 +91,6 @@ pub enum DemoError {
     },
 }
 
-/// The ports to listen on; 0 takes a free one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ports {
-    /// Flow Retail's.
-    pub flow_retail: u16,
-    /// Fluent Commerce's.
-    pub fluent: u16,
-    /// The point of sale's.
-    pub pos: u16,
-    /// Flowlu's.
-    pub flowlu: u16,
-}
-
-/// How the APIs are to run.
-#[derive(Clone)]
-pub struct Options {
-    /// What tokens expire by.
-    pub clock: Clock,
-    /// How long access tokens live.
-    pub token_lifetime: Duration,
-    /// The address to listen on.
-    pub bind: IpAddr,
-    /// The ports to listen on.
-    pub ports: Ports,
-    /// The name that clients reach them by; the certificate vouches for it.
-    pub host: String,
-    /// How POS wants its refresh token.
-    pub pos_refresh: PosRefresh,
-    /// How long each byte of a dripping reply takes.
-    pub drip: Duration,
-    /// The refresh token of a Flow Retail device that is linked from the start; random where absent.
-    pub device_seed: Option<String>,
-    /// Where to write the authority's certificate.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            clock: Clock::system(),
-            token_lifetime: TOKEN_LIFETIME,
-            bind: Ipv4Addr::LOCALHOST.into(),
-            ports: Ports::default(),
-            host: "localhost".into(),
-            pos_refresh: PosRefresh::default(),
-            drip: DRIP,
-            device_seed: None,
-            ca_file: None,
-        }
-    }
-}
-
 /// The running APIs; they end when this is dropped.
 pub struct Apis {
     flow_retail: Api,
@@ -169,7 +114,7 @@ impl Apis {
                 names.push(further);
             }
         }
-        let ca = Ca::make(names.clone())?;
+        let ca = Ca::make(names.clone(), options.h2)?;
         if let Some(path) = &options.ca_file {
             let written = tokio::fs::write(path, &ca.pem).await;
             written.map_err(|source| DemoError::CaFile {
@@ -304,66 +249,5 @@ impl Start<'_> {
             address,
             endpoint,
         })
-    }
-}
-
-/// One running API.
-pub struct Api {
-    endpoint: Arc<Endpoint>,
-    address: SocketAddr,
-    base_url: String,
-}
-
-impl Api {
-    /// Its name, as it stands in its echoes.
-    pub fn name(&self) -> &'static str {
-        self.endpoint.name
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Its base URL, by name: `https://localhost:40123`.
-    pub fn base_url(&self) -> &str {
-        &self.base_url
-    }
-
-    /// What it has counted since the start.
-    pub fn counts(&self) -> Counts {
-        self.endpoint.tally.counts()
-    }
-
-    /// The last data call, authorised or not.
-    pub fn last_data_call(&self) -> Option<Seen> {
-        let seen = self.endpoint.last_data.lock();
-        seen.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The last token request or step.
-    pub fn last_token_request(&self) -> Option<Seen> {
-        let seen = self.endpoint.last_token.lock();
-        seen.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Fails token requests in this way, after what it was told before.
-    pub fn misbehave(&self, misbehaviour: Misbehaviour, times: Times) {
-        self.endpoint.plan.add(misbehaviour, times);
-    }
-
-    /// Forgets everything it was told by [`Api::misbehave`].
-    pub fn behave(&self) {
-        self.endpoint.plan.clear();
-    }
-
-    /// Revokes every access token that it issued; refresh tokens, and keys that don't expire, stay good.
-    pub fn revoke_all(&self) {
-        self.endpoint.ledger.revoke_accesses();
-    }
-
-    /// Revokes every family: access and refresh tokens alike. What is left is to sign in.
-    pub fn revoke_family(&self) {
-        self.endpoint.ledger.revoke_families();
     }
 }

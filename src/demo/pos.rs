@@ -139,10 +139,9 @@ impl Vendor for Pos {
     }
 
     fn token(&self, call: &Call, rotation: Rotation) -> Reply {
-        if call.path.ends_with("/refresh-token") {
-            self.renew(call, rotation)
-        } else {
-            self.log_in(call, rotation)
+        match self.purpose(call) {
+            Purpose::Token(Grant::RefreshToken) => self.renew(call, rotation),
+            _ => self.log_in(call, rotation),
         }
     }
 
