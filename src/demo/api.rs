@@ -56,9 +56,15 @@ impl Api {
         self.endpoint.plan.add(misbehaviour, times);
     }
 
-    /// Forgets everything it was told by [`Api::misbehave`].
+    /// Refuses data calls although their credential is good, as if it were unknown.
+    pub fn refuse(&self, times: Times) {
+        self.endpoint.refusals.add((), times);
+    }
+
+    /// Forgets everything it was told by [`Api::misbehave`] and [`Api::refuse`].
     pub fn behave(&self) {
         self.endpoint.plan.clear();
+        self.endpoint.refusals.clear();
     }
 
     /// Revokes every access token that it issued; refresh tokens, and keys that don't expire, stay good.

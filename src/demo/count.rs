@@ -49,6 +49,8 @@ pub struct Counts {
     pub with_revoked: u64,
     /// Those of them whose token had expired.
     pub with_expired: u64,
+    /// Those of them whose credential was good: the API had been told to refuse it.
+    pub refused_at_will: u64,
     /// Data calls with a good credential, to another tenant.
     pub forbidden: u64,
     /// Calls to an authority (`Host`, SNI) that is not this API's.

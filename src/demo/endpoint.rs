@@ -41,7 +41,10 @@ pub(super) struct Endpoint {
     pub(super) vendor: Box<dyn Vendor>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) tally: Arc<Tally>,
-    pub(super) plan: Plan,
+    /// What token requests meet.
+    pub(super) plan: Plan<Misbehaviour>,
+    /// Which data calls are refused although their credential is good.
+    pub(super) refusals: Plan<()>,
     pub(super) last_token: Mutex<Option<Seen>>,
     pub(super) last_data: Mutex<Option<Seen>>,
     /// The authorities it answers to, `name:port`.
@@ -130,7 +133,11 @@ impl Endpoint {
 
     fn authorise(&self, call: &Call, seen: Seen) -> Result<Holder, Reply> {
         keep(&self.last_data, seen);
-        let outcome = self.vendor.authorise(call);
+        let mut outcome = self.vendor.authorise(call);
+        if outcome.is_ok() && self.refusals.take().is_some() {
+            self.tally.add(|counts| counts.refused_at_will += 1);
+            outcome = Err(Cause::Unknown);
+        }
         self.tally.add(|counts| match &outcome {
             Ok(_) => counts.authorised += 1,
             Err(Cause::Forbidden) => counts.forbidden += 1,
@@ -147,19 +154,21 @@ impl Endpoint {
     fn echo(&self, call: &Call, status: StatusCode, holder: &Holder) -> Reply {
         let mut query = call.query();
         query.retain(|(name, _)| name != flowlu::API_KEY_PARAMETER);
-        Reply::json(
-            status,
-            json!({
-                "api": self.name,
-                "method": call.method.as_str(),
-                "path": call.path,
-                "query": query,
-                "authorized_as": holder.name,
-                "tenant": holder.tenant,
-                "body_sha256": call.body.sha256,
-                "body_bytes": call.body.length,
-            }),
-        )
+        let told = json!({
+            "api": self.name,
+            "method": call.method.as_str(),
+            "path": call.path,
+            "query": query,
+            "authorized_as": holder.name,
+            "tenant": holder.tenant,
+            "body_sha256": call.body.sha256,
+            "body_bytes": call.body.length,
+        });
+        Reply {
+            // A person reads it on a terminal, where a line should end.
+            payload: Payload::Text("application/json", format!("{told}\n").into()),
+            ..Reply::bare(status)
+        }
     }
 
     /// How many zeros `…/demo/bytes/{n}` asks for: large downloads, which no vendor's document has.

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -27,8 +27,8 @@ const HUGE_LIFETIME: u64 = u64::MAX;
 
 macro_rules! misbehaviours {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// A way to fail a token request. Each says whether the request takes effect: whether a refresh token in
-        /// it is spent.
+        /// A way to fail a token request. Unless it says "no effect" or "before", the request is served: a refresh
+        /// token in it is spent, and the reply holds new ones, whether or not anybody can read them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Misbehaviour {
             $($(#[$doc])* $variant,)*
@@ -125,7 +125,7 @@ impl FromStr for Misbehaviour {
 /// How often to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
-    /// For so many token requests.
+    /// For so many requests.
     Next(usize),
     /// Until told to behave.
     Always,
@@ -232,12 +232,17 @@ impl Misbehaviour {
     }
 }
 
-/// What the next token requests will meet, in the order it was asked for.
-#[derive(Default)]
-pub(super) struct Plan(Mutex<VecDeque<(Misbehaviour, Times)>>);
+/// What the next requests will meet, in the order it was asked for.
+pub(super) struct Plan<M>(Mutex<VecDeque<(M, Times)>>);
 
-impl Plan {
-    pub(super) fn add(&self, misbehaviour: Misbehaviour, times: Times) {
+impl<M> Default for Plan<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M: Copy> Plan<M> {
+    pub(super) fn add(&self, misbehaviour: M, times: Times) {
         self.queue().push_back((misbehaviour, times));
     }
 
@@ -245,8 +250,8 @@ impl Plan {
         self.queue().clear();
     }
 
-    /// What this token request meets.
-    pub(super) fn take(&self) -> Option<Misbehaviour> {
+    /// What this request meets.
+    pub(super) fn take(&self) -> Option<M> {
         let mut queue = self.queue();
         while let Some((misbehaviour, times)) = queue.front_mut() {
             match times {
@@ -263,7 +268,7 @@ impl Plan {
         None
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<(Misbehaviour, Times)>> {
+    fn queue(&self) -> MutexGuard<'_, VecDeque<(M, Times)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -236,6 +236,7 @@ impl Start<'_> {
             ledger,
             tally,
             plan: Plan::default(),
+            refusals: Plan::default(),
             last_token: Mutex::default(),
             last_data: Mutex::default(),
             authorities: self.names.iter().map(authority).collect(),

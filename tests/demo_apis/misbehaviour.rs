@@ -264,3 +264,23 @@ async fn other_spellings_are_distorted_too() {
     let signed_in = stage.client.send(flowlu_password(&stage.apis)).await;
     assert_eq!(signed_in.json()["expires_in"], 0);
 }
+
+#[tokio::test]
+async fn good_credentials_are_refused_when_it_is_told_to() {
+    let stage = Stage::new().await;
+    let fluent = stage.apis.fluent();
+    let signed_in = stage.client.send(fluent_password(&stage.apis, API_CLIENT)).await;
+    let access = signed_in.text("access_token");
+    fluent.refuse(Times::Next(2));
+    let mut met = Vec::new();
+    for _ in 0..3 {
+        let ask = Ask::get(fluent, "/api/v4.1/order/1").bearer(&access).empty();
+        met.push(stage.client.send(ask).await.status.as_u16());
+    }
+    assert_eq!(met, [401, 401, 200]);
+    let counts = fluent.counts();
+    assert_eq!(
+        (counts.unauthorised, counts.refused_at_will, counts.authorised),
+        (2, 2, 1)
+    );
+}
