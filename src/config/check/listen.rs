@@ -1,0 +1,271 @@
+//! Listeners, probes and admin; the state; the log.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use super::{Check, entries};
+use crate::config::{
+    checked::{Bind, Listener, Log, LogFormat, State},
+    node::KeyPath,
+    raw::{self, Entries, Field, Text},
+};
+
+/// The file of the default store.
+const STATE_FILE: &str = "state.db";
+/// The same beside a config file, where it needs a name of its own.
+const STATE_FILE_BESIDE: &str = "bearerd-state.db";
+
+impl Check<'_> {
+    /// An address to bind; `expose` is whether it may be reached from elsewhere.
+    fn bind(&self, field: &Field<Text>, at: &KeyPath) -> Option<Bind> {
+        if field.is_absent() {
+            self.fault_at_key(
+                at,
+                "`bind` is missing".into(),
+                Some("give an address: `127.0.0.1:8080` or `unix:/run/bearerd/main.sock`".into()),
+            );
+            return None;
+        }
+        let at = at.key("bind");
+        let text = self.text(field, &at)?;
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                self.fault(&at, "the path of a Unix socket is missing after `unix:`".into(), None);
+                return None;
+            }
+            return Some(Bind::Unix(self.path(path, &at)));
+        }
+        // `localhost` may be any address that a resolver says, so it is taken for what everybody means by it.
+        let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        match address.as_deref().unwrap_or(&text).parse::<SocketAddr>() {
+            Ok(address) => Some(Bind::Tcp(address)),
+            Err(_) => {
+                self.fault(
+                    &at,
+                    "this is to be an address and a port".into(),
+                    Some("such as `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/bearerd/main.sock`".into()),
+                );
+                None
+            }
+        }
+    }
+
+    fn guard_bind(&self, bind: &Bind, expose: bool, at: &KeyPath) {
+        if let Bind::Tcp(address) = bind
+            && !address.ip().to_canonical().is_loopback()
+            && !expose
+        {
+            self.fault(
+                &at.key("bind"),
+                "this address is not loopback, so others than this host could use the credentials".into(),
+                Some("bind to 127.0.0.1, or say `expose: true`".into()),
+            );
+        }
+    }
+
+    pub(super) fn listeners(
+        &self,
+        section: &Field<Entries<raw::Listener>>,
+    ) -> BTreeMap<crate::name::ListenerName, Listener> {
+        let mut listeners = BTreeMap::new();
+        if entries(section).is_empty() {
+            if let Ok(name) = "main".parse() {
+                let listener = Listener {
+                    bind: Bind::Tcp(([127, 0, 0, 1], 8080).into()),
+                    hosts: Vec::new(),
+                    expose: false,
+                    title_case_headers: false,
+                };
+                listeners.insert(name, listener);
+            }
+            return listeners;
+        }
+        for (name, raw) in entries(section) {
+            let at = KeyPath::of(["listeners", name.as_str()]);
+            let name = self.name(name, &at);
+            let bind = self.bind(&raw.bind, &at);
+            let expose = self.flag(&raw.expose, false);
+            if let Some(bind) = &bind {
+                self.guard_bind(bind, expose, &at);
+            }
+            let hosts = raw.hosts.given().map_or(&[][..], |hosts| hosts);
+            let hosts = hosts.iter().enumerate();
+            let hosts = hosts
+                .filter_map(|(nth, host)| self.host(host, &at.key("hosts").item(nth)))
+                .collect();
+            if let (Some(name), Some(bind)) = (name, bind) {
+                let listener = Listener {
+                    bind,
+                    hosts,
+                    expose,
+                    title_case_headers: self.flag(&raw.title_case_headers, false),
+                };
+                listeners.insert(name, listener);
+            }
+        }
+        self.guard_twice(&listeners);
+        listeners
+    }
+
+    /// Two listeners can't have one address.
+    fn guard_twice(&self, listeners: &BTreeMap<crate::name::ListenerName, Listener>) {
+        let all: Vec<_> = listeners.iter().collect();
+        for (nth, (name, listener)) in all.iter().enumerate() {
+            let free_port = matches!(listener.bind, Bind::Tcp(address) if address.port() == 0);
+            if let Some((other, _)) = all[..nth]
+                .iter()
+                .find(|(_, other)| other.bind == listener.bind && !free_port)
+            {
+                self.fault(
+                    &KeyPath::of(["listeners", name.as_str(), "bind"]),
+                    format!("listener `{other}` has this address too"),
+                    None,
+                );
+            }
+        }
+    }
+
+    pub(super) fn probes(&self, field: &Field<raw::Probes>) -> Option<Bind> {
+        let raw = field.given()?;
+        let at = KeyPath::of(["probes"]);
+        let bind = self.bind(&raw.bind, &at)?;
+        self.guard_bind(&bind, self.flag(&raw.expose, false), &at);
+        Some(bind)
+    }
+
+    pub(super) fn admin(&self, field: &Field<raw::Admin>) -> Option<Bind> {
+        let raw = field.given()?;
+        let at = KeyPath::of(["admin"]);
+        let bind = self.bind(&raw.bind, &at)?;
+        if let Bind::Tcp(address) = bind
+            && !address.ip().to_canonical().is_loopback()
+        {
+            self.fault(
+                &at.key("bind"),
+                "the admin listener is never exposed, and this address is not loopback".into(),
+                Some("bind it to 127.0.0.1 or to a Unix socket".into()),
+            );
+        }
+        Some(bind)
+    }
+
+    pub(super) fn flag(&self, field: &Field<bool>, default: bool) -> bool {
+        field.given().copied().unwrap_or(default)
+    }
+
+    /// A host's name, in lower case, without port.
+    pub(super) fn host(&self, field: &Field<Text>, at: &KeyPath) -> Option<String> {
+        let host = self.text(field, at)?.to_lowercase();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let address = bracketed.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+        if !address && (host.is_empty() || !host.chars().all(plain)) {
+            self.fault(at, "this is to be the name of a host, without a port".into(), None);
+            return None;
+        }
+        Some(host)
+    }
+
+    pub(super) fn state(&self, field: &Field<raw::State>, files: &[PathBuf]) -> Option<State> {
+        let at = KeyPath::of(["state"]);
+        let absent = raw::State::default();
+        let raw = match field {
+            Field::Absent => &absent,
+            Field::Given(raw) => raw,
+            Field::Faulty => return None,
+        };
+        let store = match raw.store {
+            Field::Absent => raw::Store::Sqlite,
+            Field::Given(store) => store,
+            Field::Faulty => return None,
+        };
+        match store {
+            raw::Store::Memory => {
+                if !raw.path.is_absent() {
+                    self.fault_at_key(&at.key("path"), "the store `memory` has no file".into(), None);
+                }
+                Some(State::Memory)
+            }
+            raw::Store::Sqlite => {
+                let path = match &raw.path {
+                    Field::Absent => self.default_state_path(files),
+                    path => {
+                        let at = at.key("path");
+                        let path = self.text(path, &at)?;
+                        if path.is_empty() {
+                            self.fault(&at, "a path is missing".into(), None);
+                            return None;
+                        }
+                        self.path(&path, &at)
+                    }
+                };
+                Some(State::Sqlite { path })
+            }
+            raw::Store::Postgres | raw::Store::Redis => {
+                self.fault(
+                    &at.key("store"),
+                    "this store is not supported yet".into(),
+                    Some("use sqlite or memory".into()),
+                );
+                None
+            }
+        }
+    }
+
+    fn default_state_path(&self, files: &[PathBuf]) -> PathBuf {
+        // systemd gives a list where a unit has several directories.
+        let directory = self
+            .surroundings
+            .env
+            .get("STATE_DIRECTORY")
+            .and_then(|list| list.split(':').next());
+        match directory.filter(|directory| !directory.is_empty()) {
+            Some(directory) => PathBuf::from(directory).join(STATE_FILE),
+            None => files.first().map_or_else(
+                || STATE_FILE_BESIDE.into(),
+                |file| file.with_file_name(STATE_FILE_BESIDE),
+            ),
+        }
+    }
+
+    pub(super) fn log(&self, field: &Field<raw::Log>) -> Option<Log> {
+        let at = KeyPath::of(["log"]);
+        let absent = raw::Log::default();
+        let raw = match field {
+            Field::Absent => &absent,
+            Field::Given(raw) => raw,
+            Field::Faulty => return None,
+        };
+        let level = match &raw.level {
+            Field::Absent => "info".to_owned(),
+            level => {
+                let at = at.key("level");
+                let level = self.text(level, &at)?;
+                if level.parse::<tracing_subscriber::filter::Targets>().is_err() || level.is_empty() {
+                    self.fault(
+                        &at,
+                        "this is to be a level or a filter".into(),
+                        Some("such as `info`, or `info,bearerd::proxy=debug`".into()),
+                    );
+                    return None;
+                }
+                level
+            }
+        };
+        let file = match &raw.file {
+            Field::Absent => None,
+            file => {
+                let at = at.key("file");
+                Some(self.path(&self.text(file, &at)?, &at))
+            }
+        };
+        Some(Log {
+            format: raw.format.given().map(|format| match format {
+                raw::LogFormat::Json => LogFormat::Json,
+                raw::LogFormat::Text => LogFormat::Text,
+            }),
+            level,
+            file,
+            access: self.flag(&raw.access, true),
+        })
+    }
+}

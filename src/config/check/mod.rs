@@ -1,0 +1,215 @@
+//! From what is written to what is meant: every value parsed, every reference resolved, every fault written down.
+
+mod credential;
+mod grant;
+mod listen;
+mod placement;
+mod reply;
+mod request;
+mod route;
+mod tls;
+mod upstream;
+mod url;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::{
+    checked,
+    fault::Fault,
+    load::Surroundings,
+    node::{Index, KeyPath},
+    raw::{self, Entries, Field, Text},
+    resolve::AT_LOAD,
+};
+use crate::name::{CredentialName, NameError};
+
+/// What checking needs and what it finds.
+pub(super) struct Check<'a> {
+    pub(super) index: &'a Index,
+    pub(super) surroundings: &'a Surroundings,
+    faults: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<Fault>>,
+    /// Every file that the config names; read once, so that one load sees one content.
+    files: RefCell<BTreeMap<PathBuf, Option<Zeroizing<Vec<u8>>>>>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(index: &'a Index, surroundings: &'a Surroundings, faults: Vec<Fault>) -> Self {
+        Self {
+            index,
+            surroundings,
+            faults: RefCell::new(faults),
+            warnings: RefCell::default(),
+            files: RefCell::default(),
+        }
+    }
+
+    /// The faults, the warnings and the files that were named.
+    pub(super) fn finish(self) -> (Vec<Fault>, Vec<Fault>, Vec<PathBuf>) {
+        let files = self.files.into_inner().into_keys().collect();
+        (self.faults.into_inner(), self.warnings.into_inner(), files)
+    }
+
+    /// Something is wrong with a value.
+    pub(super) fn fault(&self, at: &KeyPath, message: String, hint: Option<String>) {
+        self.faults.borrow_mut().push(Fault {
+            origin: self.index.value(at),
+            path: at.clone(),
+            message,
+            hint,
+        });
+    }
+
+    /// Something is wrong with a key: it is unknown, or something is missing under it.
+    pub(super) fn fault_at_key(&self, at: &KeyPath, message: String, hint: Option<String>) {
+        self.faults.borrow_mut().push(Fault {
+            origin: self.index.key(at),
+            path: at.clone(),
+            message,
+            hint,
+        });
+    }
+
+    fn warn(&self, at: &KeyPath, message: &str, hint: &str) {
+        self.warnings.borrow_mut().push(Fault {
+            origin: self.index.key(at),
+            path: at.clone(),
+            message: message.into(),
+            hint: Some(hint.into()),
+        });
+    }
+
+    /// Reads a file that the config names; a relative path is beside the config file that names it.
+    pub(super) fn read_file(&self, name: &str, at: &KeyPath) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
+        let path = self.path(name, at);
+        let mut files = self.files.borrow_mut();
+        let mut error = None;
+        let bytes = files
+            .entry(path.clone())
+            .or_insert_with(|| match (self.surroundings.read)(&path) {
+                Ok(bytes) => Some(Zeroizing::new(bytes)),
+                Err(why) => {
+                    error = Some(why);
+                    None
+                }
+            });
+        let bytes = bytes.clone();
+        drop(files);
+        if bytes.is_none() {
+            let why = error.map_or_else(String::new, |why| format!(": {why}"));
+            self.fault(
+                at,
+                format!("the file {} can't be read{why}", path.display()),
+                Some("check its path and its permissions".into()),
+            );
+        }
+        bytes.map(|bytes| (path, bytes))
+    }
+
+    fn path(&self, name: &str, at: &KeyPath) -> PathBuf {
+        self.index.directory(at).join(Path::new(name))
+    }
+
+    /// A text without references that outlive load.
+    fn text(&self, field: &Field<Text>, at: &KeyPath) -> Option<String> {
+        let Text(text) = field.given()?;
+        let template = self.resolve(text, at, AT_LOAD, None).template()?;
+        Some(template.render(&()).ok()?.expose_secret().to_owned())
+    }
+
+    /// A name that was given to something.
+    fn name<T: FromStr<Err = NameError>>(&self, name: &str, at: &KeyPath) -> Option<T> {
+        name.parse()
+            .inspect_err(|error: &NameError| self.fault_at_key(at, error.to_string(), None))
+            .ok()
+    }
+
+    /// A name that something else has.
+    fn known<T: FromStr<Err = NameError>>(
+        &self,
+        field: &Field<Text>,
+        at: &KeyPath,
+        what: &str,
+        names: &BTreeSet<String>,
+    ) -> Option<T> {
+        let name = self.text(field, at)?;
+        if !names.contains(&name) {
+            let known = names.iter().map(String::as_str);
+            self.fault(
+                at,
+                format!("there is no {what} of that name"),
+                super::fault::suggestion(&name, known).or_else(|| Some(format!("add it under `{what}s`"))),
+            );
+            return None;
+        }
+        // A name that is known and malformed is a fault where it was given.
+        name.parse().ok()
+    }
+}
+
+/// The names of a section, faulty ones too: what speaks of one of those is right to.
+fn names<T>(section: &Field<Entries<T>>) -> BTreeSet<String> {
+    let names = section.given().into_iter().flat_map(Entries::names);
+    names.map(ToOwned::to_owned).collect()
+}
+
+/// The entries of a section.
+fn entries<T>(section: &Field<Entries<T>>) -> &[(String, T)] {
+    section.given().map_or(&[], |entries| &entries.0)
+}
+
+/// Checks a whole config. `None`, and also `Some` of what is incomplete, comes with faults.
+pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) -> Option<checked::Config> {
+    let listeners = check.listeners(&raw.listeners);
+    let probes = check.probes(&raw.probes);
+    let admin = check.admin(&raw.admin);
+    let state = check.state(&raw.state, files);
+    let log = check.log(&raw.log);
+    let common = check.common_tls(&raw.tls);
+
+    let section = KeyPath::of(["credentials"]);
+    let durable = !matches!(state, Some(checked::State::Memory));
+    let mut credentials = BTreeMap::new();
+    let mut uses = BTreeMap::new();
+    for (name, credential) in entries(&raw.credentials) {
+        let at = section.key(name);
+        let used = credential::Use::new(credential, at.clone());
+        let parsed: Option<CredentialName> = check.name(name, &at);
+        // It is checked under some name whatever its own, for its other faults.
+        let Some(parsed_or_any) = parsed.clone().or_else(|| "unnamed".parse().ok()) else {
+            continue;
+        };
+        if name == "none" {
+            check.fault_at_key(
+                &at,
+                "`none` says that there is no credential, so it can't be one's name".into(),
+                None,
+            );
+        }
+        if let (Some(built), Some(name)) = (check.credential(&parsed_or_any, &used, &common, durable), parsed) {
+            credentials.insert(name, built);
+        }
+        uses.insert(name.clone(), used);
+    }
+
+    let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
+    let routes = check.routes(raw, &credentials);
+    Some(checked::Config {
+        listeners,
+        probes,
+        admin,
+        state: state?,
+        credentials,
+        upstreams,
+        routes,
+        log: log?,
+    })
+}

@@ -1,0 +1,176 @@
+//! Where the access token goes.
+
+use http::{HeaderValue, header};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Check, request::Terms};
+use crate::{
+    config::{
+        node::KeyPath,
+        raw::{self, Field, Text},
+        resolve::{Allowed, Params, Resolved},
+    },
+    credential::placement::Placement,
+    template::{Part, Scope, Template},
+};
+
+/// What a placement speaks of.
+const ALLOWED: Allowed<'static> = Allowed {
+    scopes: &[Scope::Token],
+    tokens: &["access"],
+    subject: &[],
+};
+
+fn access() -> Part {
+    Part::Reference(Scope::Token, "access".into())
+}
+
+fn bearer() -> Placement {
+    Placement::Header {
+        name: header::AUTHORIZATION,
+        value: Template::new(vec![Part::Written("Bearer ".into()), access()]),
+    }
+}
+
+impl Check<'_> {
+    /// The placement; bearer where none is given.
+    pub(super) fn placement(
+        &self,
+        field: &Field<raw::Placement>,
+        at: &KeyPath,
+        params: Option<&Params<'_>>,
+    ) -> Option<Placement> {
+        let raw = match field {
+            Field::Absent => return Some(bearer()),
+            Field::Given(raw) => raw,
+            Field::Faulty => return None,
+        };
+        let choices = [
+            (!raw.bearer.is_absent(), "bearer"),
+            (!raw.basic.is_absent(), "basic"),
+            (!raw.header.is_absent(), "header"),
+            (!raw.query.is_absent(), "query"),
+            (!raw.form.is_absent(), "form"),
+        ];
+        let chosen: Vec<&str> = choices
+            .into_iter()
+            .filter_map(|(given, name)| given.then_some(name))
+            .collect();
+        if chosen.len() != 1 {
+            self.fault(
+                at,
+                "a placement is one of bearer, basic, header, query, form".into(),
+                (chosen.len() > 1).then(|| format!("here are {}", chosen.join(", "))),
+            );
+            return None;
+        }
+        if !raw.value.is_absent() && raw.header.is_absent() {
+            self.fault_at_key(&at.key("value"), "`value` belongs to `header`".into(), None);
+        }
+        let terms = Terms {
+            allowed: ALLOWED,
+            params,
+            insecure: false,
+        };
+        match chosen[0] {
+            "basic" => {
+                let basic = raw.basic.given()?;
+                let at = at.key("basic");
+                let half = |field: &Field<Text>, name: &str| match self.value(field, &at.key(name), terms) {
+                    Resolved::Template(template) => Some(template),
+                    Resolved::LeftOut => Some(Template::default()),
+                    Resolved::Faulty => None,
+                };
+                let (username, password) = (half(&basic.username, "username"), half(&basic.password, "password"));
+                let (username, password) = (username?, password?);
+                self.holds_token([&username, &password], &at)?;
+                if !self.fits_basic_user(&username, &at.key("username")) {
+                    return None;
+                }
+                Some(Placement::Basic { username, password })
+            }
+            "header" => {
+                let name = self.placement_name(&raw.header, &at.key("header"), params)?;
+                let name = self.header_name(&name, &at.key("header"))?;
+                let value = match self.value(&raw.value, &at.key("value"), terms) {
+                    Resolved::Template(value) => value,
+                    Resolved::LeftOut => Template::new(vec![access()]),
+                    Resolved::Faulty => return None,
+                };
+                self.holds_token([&value], &at.key("value"))?;
+                Some(Placement::Header { name, value })
+            }
+            "query" => Some(Placement::Query(self.placement_name(
+                &raw.query,
+                &at.key("query"),
+                params,
+            )?)),
+            "form" => Some(Placement::Form(self.placement_name(
+                &raw.form,
+                &at.key("form"),
+                params,
+            )?)),
+            _ => Some(bearer()),
+        }
+    }
+
+    fn placement_name(&self, field: &Field<Text>, at: &KeyPath, params: Option<&Params<'_>>) -> Option<String> {
+        let Text(text) = field.given()?;
+        let template = self
+            .resolve(text, at, crate::config::resolve::AT_LOAD, params)
+            .template()?;
+        let name = template.render(&()).ok()?.expose_secret().to_owned();
+        if name.is_empty() {
+            self.fault(at, "a name is missing".into(), None);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn holds_token<'t>(&self, templates: impl IntoIterator<Item = &'t Template>, at: &KeyPath) -> Option<()> {
+        let holds = |template: &Template| template.references().any(|(scope, _)| scope == Scope::Token);
+        if templates.into_iter().any(holds) {
+            return Some(());
+        }
+        self.fault(
+            at,
+            "the access token has no place in this".into(),
+            Some("write `${token:access}` where it goes".into()),
+        );
+        None
+    }
+
+    /// Whether a token that never changes can stand where the placement puts it.
+    pub(super) fn fits(&self, token: &SecretString, placement: &Placement, at: &KeyPath) -> bool {
+        let values = |_: Scope, _: &str| Some(token.expose_secret().to_owned());
+        let render = |template: &Template| template.render(&values).unwrap_or_default();
+        let why = match placement {
+            _ if token.expose_secret().is_empty() => Some("the token is empty"),
+            Placement::Header { value, .. } => {
+                let value = render(value);
+                let value = value.expose_secret();
+                if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+                    Some("the token holds a control character, so it can't stand in a header field")
+                } else if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
+                    // Receivers drop such space (RFC 9110 §5.5): another token would arrive.
+                    Some("the token begins or ends with space, which a header field would lose")
+                } else {
+                    None
+                }
+            }
+            Placement::Basic { username, .. } => render(username)
+                .expose_secret()
+                .contains(':')
+                .then_some("the token holds a colon, which would end a Basic user name"),
+            Placement::Query(_) | Placement::Form(_) => None,
+        };
+        if let Some(why) = why {
+            self.fault(
+                at,
+                why.into(),
+                Some("check the token, or place it elsewhere: see `placement`".into()),
+            );
+        }
+        why.is_none()
+    }
+}

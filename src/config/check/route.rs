@@ -1,0 +1,364 @@
+//! Routes, and which of them clash.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use http::{HeaderName, Method};
+use percent_encoding::percent_decode_str;
+
+use super::{Check, entries, names, upstream::NO_CREDENTIAL};
+use crate::{
+    config::{
+        checked::{Allow, AllowSegment, Credential, Route},
+        node::KeyPath,
+        raw::{self, Field, Text},
+        resolve::Allowed,
+    },
+    name::{CredentialName, ListenerName, RouteName, UpstreamName},
+    template::{Scope, Template},
+};
+
+/// How long a request may wait for a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Check<'_> {
+    pub(super) fn routes(&self, raw: &raw::Config, credentials: &BTreeMap<CredentialName, Credential>) -> Vec<Route> {
+        let mut known_listeners = names(&raw.listeners);
+        if known_listeners.is_empty() {
+            known_listeners.insert("main".into());
+        }
+        let known = Known {
+            listeners: known_listeners,
+            upstreams: names(&raw.upstreams),
+            credentials: names(&raw.credentials),
+        };
+        let mut routes = Vec::new();
+        for (name, route) in entries(&raw.routes) {
+            let at = KeyPath::of(["routes", name.as_str()]);
+            // The credential that the upstream names, whether or not the upstream is whole.
+            let upstream = route
+                .upstream
+                .given()
+                .and_then(|Text(name)| raw.upstreams.given()?.get(name));
+            let inherited = upstream.and_then(|upstream| upstream.credential.given());
+            routes.extend(self.route(name, route, inherited, &known, credentials, &at));
+        }
+        self.clashes(&routes);
+        if routes.is_empty() && entries(&raw.routes).is_empty() {
+            self.warn(
+                &KeyPath::of(["routes"]),
+                "there are no routes, so every request is answered with 404",
+                "add one: `routes: { erp: { prefix: /erp, upstream: NAME } }`",
+            );
+        }
+        routes
+    }
+
+    fn route(
+        &self,
+        name: &str,
+        raw: &raw::Route,
+        inherited: Option<&Text>,
+        known: &Known,
+        credentials: &BTreeMap<CredentialName, Credential>,
+        at: &KeyPath,
+    ) -> Option<Route> {
+        let name: Option<RouteName> = self.name(name, at);
+        let listener = self.known::<ListenerName>(&raw.listener, &at.key("listener"), "listener", &known.listeners);
+        let host = self.host(&raw.host, &at.key("host"));
+        let prefix = match &raw.prefix {
+            Field::Absent => Some(String::new()),
+            field => self.prefix(field, &at.key("prefix")),
+        };
+        let path = match &raw.path {
+            Field::Absent => Some(None),
+            field => self.pattern(field, &at.key("path")).map(Some),
+        };
+        let methods = self.methods(&raw.methods, &at.key("methods"));
+        let allow = self.allow(&raw.allow, &at.key("allow"));
+        if raw.upstream.is_absent() {
+            self.fault_at_key(
+                at,
+                "`upstream` is missing".into(),
+                Some("name one of `upstreams`".into()),
+            );
+        }
+        let upstream = self.known::<UpstreamName>(&raw.upstream, &at.key("upstream"), "upstream", &known.upstreams);
+        let credential = match (&raw.credential, inherited) {
+            (Field::Given(Text(none)), _) if none == NO_CREDENTIAL => None,
+            (Field::Absent, Some(Text(inherited))) if inherited != NO_CREDENTIAL => inherited.parse().ok(),
+            (Field::Absent, _) => None,
+            (field, _) => self.known::<CredentialName>(field, &at.key("credential"), "credential", &known.credentials),
+        };
+        let captured = path.iter().flatten().flat_map(|path| captures(path)).collect();
+        let subject_headers = credential
+            .as_ref()
+            .and_then(|name| credentials.get(name))
+            .map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
+        let headers = self.route_headers(&raw.headers, &captured, &at.key("headers"));
+        Some(Route {
+            name: name?,
+            listener,
+            host,
+            prefix: prefix?,
+            path: path?,
+            methods,
+            allow,
+            upstream: upstream?,
+            credential,
+            subject_headers,
+            headers: headers?,
+            token_timeout: raw.token_timeout.given().map_or(TOKEN_TIMEOUT, |span| span.0),
+        })
+    }
+
+    /// Segments to remove: `/fluent`; empty for `/`.
+    fn prefix(&self, field: &Field<Text>, at: &KeyPath) -> Option<String> {
+        let text = self.text(field, at)?;
+        let prefix = text.strip_suffix('/').unwrap_or(&text);
+        if !text.starts_with('/') || !are_plain(prefix) || prefix.contains(['{', '}', '%']) {
+            self.fault(
+                at,
+                "a prefix is whole segments of a path".into(),
+                Some("such as `/fluent` or `/erp/v2`, without captures and escapes".into()),
+            );
+            return None;
+        }
+        Some(prefix.to_owned())
+    }
+
+    /// A pattern for what is left of the path.
+    fn pattern(&self, field: &Field<Text>, at: &KeyPath) -> Option<String> {
+        let path = self.text(field, at)?;
+        let readable = matchit::Router::new().insert(path.as_str(), ()).is_ok();
+        if !path.starts_with('/') || !are_plain(path.strip_suffix('/').unwrap_or(&path)) || !readable {
+            self.fault(
+                at,
+                "this is no pattern of a path".into(),
+                Some(
+                    "such as `/v2/tenants/{tenantUid}/{*rest}`: a capture is a whole segment, `{*rest}` is the last"
+                        .into(),
+                ),
+            );
+            return None;
+        }
+        Some(path)
+    }
+
+    fn methods(&self, field: &Field<Vec<Field<Text>>>, at: &KeyPath) -> Vec<Method> {
+        let mut methods = Vec::new();
+        for (nth, text) in field.given().into_iter().flatten().enumerate() {
+            let at = at.item(nth);
+            if let Some(method) = text.given().and_then(|Text(text)| self.method_named(text, &at))
+                && !methods.contains(&method)
+            {
+                methods.push(method);
+            }
+        }
+        methods
+    }
+
+    fn method_named(&self, text: &str, at: &KeyPath) -> Option<Method> {
+        let upper = text.to_ascii_uppercase();
+        let is_method = !upper.is_empty() && upper.chars().all(|c| c.is_ascii_uppercase() || c == '-');
+        let method = is_method.then(|| Method::from_bytes(upper.as_bytes()).ok()).flatten();
+        if method.is_none() {
+            self.fault(at, "this is no HTTP method".into(), Some("such as GET or POST".into()));
+        }
+        method
+    }
+
+    fn allow(&self, field: &Field<Vec<Field<Text>>>, at: &KeyPath) -> Vec<Allow> {
+        let items = field.given().into_iter().flatten().enumerate();
+        items
+            .filter_map(|(nth, text)| {
+                let Text(text) = text.given()?;
+                let at = at.item(nth);
+                let entry = allow(text);
+                if entry.is_none() {
+                    self.fault(
+                        &at,
+                        "this is no method and path".into(),
+                        Some("such as `GET /api/**`, `POST /graphql` or `* /v1/*`; `**` is the last segment".into()),
+                    );
+                }
+                let (method, segments) = entry?;
+                let method = match method {
+                    "*" => None,
+                    method => Some(self.method_named(method, &at)?),
+                };
+                Some(Allow { method, segments })
+            })
+            .collect()
+    }
+
+    /// The header fields that a credential's subject reads; what it reads of the path must be captured.
+    fn subject_of(&self, credential: &Credential, captured: &BTreeSet<&str>, at: &KeyPath) -> Vec<HeaderName> {
+        let mut headers = Vec::new();
+        for part in &credential.spec.subject {
+            for (scope, name) in part.from.references() {
+                match scope {
+                    // The name was read when the template was.
+                    Scope::Header => headers.extend(name.parse::<HeaderName>()),
+                    Scope::Path if !captured.contains(name) => self.fault_at_key(
+                        at,
+                        format!(
+                            "the subject of credential `{}` reads `${{path:{name}}}`, and this route doesn't capture it",
+                            credential.spec.name
+                        ),
+                        Some(format!("capture it: `path: /…/{{{name}}}/{{*rest}}`")),
+                    ),
+                    _ => {}
+                }
+            }
+        }
+        headers.dedup();
+        headers
+    }
+
+    fn route_headers(
+        &self,
+        field: &Field<raw::Entries<Field<Text>>>,
+        captured: &BTreeSet<&str>,
+        at: &KeyPath,
+    ) -> Option<Vec<(HeaderName, Template)>> {
+        const ALLOWED: Allowed<'static> = Allowed {
+            scopes: &[Scope::Header, Scope::Path],
+            tokens: &[],
+            subject: &[],
+        };
+        let headers = self.headers(field, at, ALLOWED, None)?;
+        for (name, template) in &headers {
+            for (scope, capture) in template.references() {
+                if scope == Scope::Path && !captured.contains(capture) {
+                    self.fault(
+                        &at.key(name.as_str()),
+                        format!("this route doesn't capture `{capture}`"),
+                        None,
+                    );
+                }
+            }
+        }
+        Some(headers)
+    }
+
+    /// Routes that tie: the same request would be wanted by both, and neither is the more specific.
+    fn clashes(&self, routes: &[Route]) {
+        for (nth, route) in routes.iter().enumerate() {
+            let tied = routes[..nth].iter().find(|other| tie(route, other));
+            if let Some(other) = tied {
+                self.fault_at_key(
+                    &KeyPath::of(["routes", route.name.as_str()]),
+                    format!("routes `{}` and `{}` want the same requests", route.name, other.name),
+                    Some("tell them apart by listener, host, prefix, path or methods".into()),
+                );
+            }
+        }
+    }
+}
+
+struct Known {
+    listeners: BTreeSet<String>,
+    upstreams: BTreeSet<String>,
+    credentials: BTreeSet<String>,
+}
+
+/// Whether a path has no empty and no dot segments, and nothing that ends a path.
+fn are_plain(path: &str) -> bool {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '#' | '\\');
+    path.chars().all(plain)
+        && path
+            .split('/')
+            .skip(1)
+            .all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
+/// The names that a pattern captures.
+fn captures(path: &str) -> impl Iterator<Item = &str> {
+    path.split('{').skip(1).filter_map(|rest| {
+        let name = rest.split('}').next()?;
+        Some(name.strip_prefix('*').unwrap_or(name))
+    })
+}
+
+/// A pattern without the names of its captures.
+fn shape(path: &str) -> String {
+    let mut shape = String::new();
+    let mut pieces = path.split('{');
+    shape.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let (name, rest) = piece.split_once('}').unwrap_or((piece, ""));
+        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
+        shape.push_str(rest);
+    }
+    shape
+}
+
+fn tie(one: &Route, other: &Route) -> bool {
+    let same_listener = match (&one.listener, &other.listener) {
+        (Some(one), Some(other)) => one == other,
+        // A route of every listener is of that one too.
+        _ => true,
+    };
+    let same_methods = match (&one.methods[..], &other.methods[..]) {
+        ([], []) => true,
+        // Named methods are more specific than all of them.
+        ([], _) | (_, []) => false,
+        (one, other) => one.iter().any(|method| other.contains(method)),
+    };
+    same_listener
+        && one.host == other.host
+        && one.prefix == other.prefix
+        && one.path.as_deref().map(shape) == other.path.as_deref().map(shape)
+        && same_methods
+}
+
+/// `GET /api/**` as a method's word and segments.
+fn allow(text: &str) -> Option<(&str, Vec<AllowSegment>)> {
+    let (method, path) = text.split_once(' ')?;
+    let path = path.trim().strip_prefix('/')?;
+    let written: Vec<&str> = if path.is_empty() {
+        Vec::new()
+    } else {
+        path.split('/').collect()
+    };
+    let last = written.len().saturating_sub(1);
+    let mut segments = Vec::new();
+    for (nth, segment) in written.into_iter().enumerate() {
+        segments.push(match segment {
+            "*" => AllowSegment::Any,
+            "**" if nth == last => AllowSegment::Rest,
+            "**" | "." | ".." => return None,
+            // A final slash makes a last segment that is empty.
+            "" if nth != last => return None,
+            // A star within a segment would not do what it looks like.
+            literal if literal.contains(['*', '?', '#', ' ']) => return None,
+            literal => AllowSegment::Literal(percent_decode_str(literal).decode_utf8().ok()?.into_owned()),
+        });
+    }
+    Some((method, segments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allow_entry_is_a_method_and_segments() {
+        use AllowSegment::{Any, Literal, Rest};
+        assert_eq!(allow("GET /api/**"), Some(("GET", vec![Literal("api".into()), Rest])));
+        assert_eq!(allow("* /a%20b/*"), Some(("*", vec![Literal("a b".into()), Any])));
+        assert_eq!(allow("GET /"), Some(("GET", vec![])));
+        for wrong in ["GET", "GET api", "GET /**/x", "GET /a//b", "GET /../x", "GET /a*", "/x"] {
+            assert_eq!(allow(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_shape_of_a_pattern_is_without_names() {
+        assert_eq!(shape("/a/{b}/{*c}"), "/a/{}/{*}");
+        assert_eq!(captures("/a/{b}/{*c}").collect::<Vec<_>>(), ["b", "c"]);
+    }
+}

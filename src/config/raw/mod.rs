@@ -1,0 +1,189 @@
+//! The config as it is written: a serde mirror whose doc comments are the reference.
+//!
+//! Nothing here is checked. A field that could not be read is [`Field::Faulty`], and its fault is written down.
+
+mod credential;
+mod field;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use credential::{
+    Auth, Basic, Credential, Errors, Exchange, Grant, GrantType, OnDoubt, Placement, Reply, Request, Sign, Step, Then,
+    Unit,
+};
+pub use field::{Entries, Field, Free, Mark, Span, Text};
+
+/// A config file of bearerd.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The addresses that applications connect to, by name. Absent: one, `main`, on 127.0.0.1:8080.
+    pub listeners: Field<Entries<Listener>>,
+    /// Where `/livez`, `/readyz` and `/metrics` are served. Absent: not at all.
+    pub probes: Field<Probes>,
+    /// Where the status page and its actions are served: loopback or a Unix socket. Absent: not at all.
+    pub admin: Field<Admin>,
+    /// Where tokens are kept. Absent: SQLite, in `$STATE_DIRECTORY/state.db` or beside the config file.
+    pub state: Field<State>,
+    /// TLS settings of every connection to an API or a token endpoint.
+    pub tls: Field<CommonTls>,
+    /// How to authenticate, by name.
+    pub credentials: Field<Entries<Credential>>,
+    /// The APIs, by name.
+    pub upstreams: Field<Entries<Upstream>>,
+    /// Which request goes where, by name.
+    pub routes: Field<Entries<Route>>,
+    /// How to log.
+    pub log: Field<Log>,
+}
+
+/// An address that applications connect to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listener {
+    /// `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/bearerd/main.sock`; port 0 takes a free one.
+    pub bind: Field<Text>,
+    /// Other names it is called by, for example in a compose network.
+    pub hosts: Field<Vec<Field<Text>>>,
+    /// Whether it may be bound off loopback. Anybody who reaches it acts with the credentials.
+    pub expose: Field<bool>,
+    /// Sends header names in title case, for applications that compare them by case.
+    pub title_case_headers: Field<bool>,
+}
+
+/// The probes listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probes {
+    /// Its address, as a listener's.
+    pub bind: Field<Text>,
+    /// Whether it may be bound off loopback.
+    pub expose: Field<bool>,
+}
+
+/// The admin listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Its address: loopback or a Unix socket.
+    pub bind: Field<Text>,
+}
+
+/// Where tokens are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Which store. `memory` is for credentials that can sign in by themselves.
+    pub store: Field<Store>,
+    /// The file of `sqlite`.
+    pub path: Field<Text>,
+}
+
+/// A store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// Nothing is kept over a restart.
+    Memory,
+    /// A file of this host.
+    Sqlite,
+    /// Not supported yet.
+    Postgres,
+    /// Not supported yet.
+    Redis,
+}
+
+/// TLS settings of every connection.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CommonTls {
+    /// A PEM file of certificate authorities, trusted besides the platform's.
+    pub ca: Field<Text>,
+    /// A PEM file with the client certificate and its chain.
+    pub client_cert: Field<Text>,
+    /// A PEM file with the client certificate's private key.
+    pub client_key: Field<Text>,
+}
+
+/// TLS settings of one upstream or token endpoint; each key given here replaces the common one.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file of certificate authorities, trusted besides the platform's.
+    pub ca: Field<Text>,
+    /// A PEM file with the client certificate and its chain.
+    pub client_cert: Field<Text>,
+    /// A PEM file with the client certificate's private key.
+    pub client_key: Field<Text>,
+    /// The name to ask for and to verify, instead of the URL's host.
+    pub server_name: Field<Text>,
+}
+
+/// An API.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// Its base URL. Absent: the `base_url` of its credential's preset.
+    pub url: Field<Text>,
+    /// The credential of its routes.
+    pub credential: Field<Text>,
+    /// Its TLS settings.
+    pub tls: Field<Tls>,
+    /// Whether it may be plain http off loopback.
+    pub insecure: Field<bool>,
+    /// How long to wait for a connection, TLS included; `10s` by default.
+    pub connect_timeout: Field<Span>,
+    /// How long to wait for the head of an answer; `60s` by default.
+    pub response_timeout: Field<Span>,
+}
+
+/// What a request must look like, and where it goes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Route {
+    /// The listener it is of; absent: all.
+    pub listener: Field<Text>,
+    /// The host that the request names.
+    pub host: Field<Text>,
+    /// What its path begins with, on segment bounds; removed before forwarding.
+    pub prefix: Field<Text>,
+    /// What is left of its path, with captures: `/v2/tenants/{tenantUid}/{*rest}`; kept when forwarding.
+    pub path: Field<Text>,
+    /// Its methods; absent: all.
+    pub methods: Field<Vec<Field<Text>>>,
+    /// What may be called: `GET /api/**`, `POST /graphql`, `* /v1/*`; absent: everything.
+    pub allow: Field<Vec<Field<Text>>>,
+    /// Where it goes.
+    pub upstream: Field<Text>,
+    /// With which credential, instead of the upstream's; `none` is without.
+    pub credential: Field<Text>,
+    /// Extra header fields for the upstream.
+    pub headers: Field<Entries<Field<Text>>>,
+    /// How long a request may wait for a token; `10s` by default.
+    pub token_timeout: Field<Span>,
+}
+
+/// How to log.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The shape of lines. Absent: text on a terminal, else JSON.
+    pub format: Field<LogFormat>,
+    /// The least level, or a filter such as `info,bearerd::proxy=debug`; `info` by default.
+    pub level: Field<Text>,
+    /// A file to write to, instead of standard error.
+    pub file: Field<Text>,
+    /// Whether each request has a line; `true` by default.
+    pub access: Field<bool>,
+}
+
+/// The shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A JSON object a line.
+    Json,
+    /// Readable.
+    Text,
+}

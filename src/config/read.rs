@@ -1,0 +1,412 @@
+//! Reading a tree into [`raw`](super::raw): a serde deserializer that knows each key's path, writes every fault down
+//! and goes on, so that one run reports them all.
+
+use std::{cell::RefCell, fmt};
+
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor, value::StrDeserializer,
+};
+
+use super::{
+    fault::{Fault, suggestion},
+    node::{Index, KeyPath, Node},
+};
+
+/// Mappings that may be written as one text, which is then the value of this key.
+const SHORT_FORMS: [(&str, &str); 1] = [("Sign", "code")];
+
+/// Where faults are written down.
+pub(super) struct Sink<'a> {
+    pub(super) index: &'a Index,
+    pub(super) faults: RefCell<Vec<Fault>>,
+}
+
+impl Sink<'_> {
+    fn report(&self, origin: super::fault::Origin, path: &KeyPath, message: String, hint: Option<String>) {
+        self.faults.borrow_mut().push(Fault {
+            origin,
+            path: path.clone(),
+            message,
+            hint,
+        });
+    }
+}
+
+/// Why a value could not be read.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// It is written down already.
+    Reported,
+    /// It is not yet: these are a visitor's words.
+    Words(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported => f.write_str("reported"),
+            Self::Words(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(words: T) -> Self {
+        Self::Words(words.to_string())
+    }
+
+    // serde's own words show the value: it may be a secret.
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        Self::Words(format!("this is to be {expected}"))
+    }
+
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        Self::Words(format!("this is to be {expected}"))
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub(super) struct Reader<'a> {
+    pub(super) node: &'a Node,
+    pub(super) path: KeyPath,
+    pub(super) sink: &'a Sink<'a>,
+}
+
+impl<'a> Reader<'a> {
+    /// Writes a visitor's fault down where it happened.
+    fn settle<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.map_err(|error| {
+            if let Error::Words(words) = error {
+                self.sink
+                    .report(self.sink.index.value(&self.path), &self.path, words, None);
+            }
+            Error::Reported
+        })
+    }
+
+    fn text(&self, wanted: &str) -> Result<&'a str, Error> {
+        match self.node {
+            Node::Text(text) => Ok(text),
+            other => Err(Error::Words(format!(
+                "this is to be {wanted}, and here is {}",
+                other.kind()
+            ))),
+        }
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, wanted: &str) -> Result<T, Error> {
+        self.text(wanted)?
+            .parse()
+            .map_err(|_| Error::Words(format!("this is to be {wanted}")))
+    }
+
+    /// The entries of a mapping; those of anything else are none, and the fault is written down.
+    fn entries(&self, wanted: &str) -> &'a [(String, Node)] {
+        match self.node {
+            Node::Map(entries) => entries,
+            Node::Absent => &[],
+            other => {
+                let words = format!("this is to be {wanted}, and here is {}", other.kind());
+                let _ = self.settle::<()>(Err(Error::Words(words)));
+                &[]
+            }
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident $visit:ident $wanted:literal)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            self.settle(self.parsed($wanted).and_then(|number| visitor.$visit(number)))
+        }
+    )*};
+}
+
+impl<'de, 'a: 'de> Deserializer<'de> for Reader<'a> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node {
+            Node::Absent => self.settle(visitor.visit_unit()),
+            Node::Text(text) => self.settle(visitor.visit_borrowed_str(text)),
+            Node::List(_) => self.deserialize_seq(visitor),
+            Node::Map(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.settle(self.parsed("true or false").and_then(|value| visitor.visit_bool(value)))
+    }
+
+    numbers! {
+        deserialize_i8 visit_i8 "a whole number"
+        deserialize_i16 visit_i16 "a whole number"
+        deserialize_i32 visit_i32 "a whole number"
+        deserialize_i64 visit_i64 "a whole number"
+        deserialize_u8 visit_u8 "a small whole number"
+        deserialize_u16 visit_u16 "a whole number up to 65535"
+        deserialize_u32 visit_u32 "a whole number"
+        deserialize_u64 visit_u64 "a whole number"
+        deserialize_f32 visit_f32 "a number"
+        deserialize_f64 visit_f64 "a number"
+        deserialize_char visit_char "one character"
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.settle(self.text("text").and_then(|text| visitor.visit_borrowed_str(text)))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node {
+            Node::Absent => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.settle(visitor.visit_unit())
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_unit(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.node {
+            Node::List(items) => visitor.visit_seq(Items {
+                reader: self.clone(),
+                items: items.iter(),
+                at: 0,
+            }),
+            other => self.settle(Err(Error::Words(format!(
+                "this is to be a list, and here is {}",
+                other.kind()
+            )))),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let entries = self.entries("a mapping");
+        visitor.visit_map(Entries {
+            reader: self,
+            entries: entries.iter(),
+            known: None,
+            current: None,
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        if let Node::Text(text) = self.node {
+            let short = SHORT_FORMS.iter().find(|(of, _)| *of == name).map(|(_, key)| *key);
+            // A choice without settings is written as its word: `placement: bearer`.
+            let word = fields.iter().copied().find(|field| *field == text.as_str());
+            return match short.or(word) {
+                Some(key) => visitor.visit_map(Short {
+                    key: Some(key),
+                    reader: self,
+                }),
+                None => {
+                    let hint = suggestion(text, fields.iter().copied());
+                    let message = "this is to be a mapping, or a word that is known here".to_owned();
+                    self.sink
+                        .report(self.sink.index.value(&self.path), &self.path, message, hint);
+                    Err(Error::Reported)
+                }
+            };
+        }
+        let entries = self.entries("a mapping");
+        visitor.visit_map(Entries {
+            reader: self,
+            entries: entries.iter(),
+            known: Some(fields),
+            current: None,
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let words = variants.join(", ");
+        let text = self.settle(self.text(&format!("one of {words}")))?;
+        match variants.iter().copied().find(|variant| *variant == text) {
+            Some(variant) => visitor.visit_enum(Word(variant)),
+            None => {
+                let hint =
+                    super::fault::closest(text, variants.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+                let message = format!("this is to be one of {words}");
+                self.sink
+                    .report(self.sink.index.value(&self.path), &self.path, message, hint);
+                Err(Error::Reported)
+            }
+        }
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+}
+
+struct Items<'a> {
+    reader: Reader<'a>,
+    items: std::slice::Iter<'a, Node>,
+    at: usize,
+}
+
+impl<'de, 'a: 'de> SeqAccess<'de> for Items<'a> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        let Some(node) = self.items.next() else {
+            return Ok(None);
+        };
+        let path = self.reader.path.item(self.at);
+        self.at += 1;
+        let sink = self.reader.sink;
+        seed.deserialize(Reader { node, path, sink }).map(Some)
+    }
+}
+
+/// The entries of a mapping that are there; unknown keys are written down and left out.
+struct Entries<'a> {
+    reader: Reader<'a>,
+    entries: std::slice::Iter<'a, (String, Node)>,
+    known: Option<&'static [&'static str]>,
+    current: Option<(&'a str, &'a Node)>,
+}
+
+impl<'de, 'a: 'de> MapAccess<'de> for Entries<'a> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        for (key, node) in self.entries.by_ref() {
+            if let Some(known) = self.known
+                && !known.contains(&key.as_str())
+            {
+                let path = self.reader.path.key(key);
+                let sink = self.reader.sink;
+                let hint = suggestion(key, known.iter().copied());
+                sink.report(sink.index.key(&path), &path, "unknown key".into(), hint);
+                continue;
+            }
+            if *node == Node::Absent {
+                continue;
+            }
+            self.current = Some((key, node));
+            let key: StrDeserializer<'_, Error> = key.as_str().into_deserializer();
+            return seed.deserialize(key).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        let (key, node) = self
+            .current
+            .take()
+            .ok_or_else(|| Error::custom("a value without its key"))?;
+        seed.deserialize(Reader {
+            node,
+            path: self.reader.path.key(key),
+            sink: self.reader.sink,
+        })
+    }
+}
+
+/// A mapping written as one text.
+struct Short<'a> {
+    key: Option<&'static str>,
+    reader: Reader<'a>,
+}
+
+impl<'de, 'a: 'de> MapAccess<'de> for Short<'a> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some(key) = self.key.take() else {
+            return Ok(None);
+        };
+        let key: StrDeserializer<'_, Error> = key.into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(self.reader.clone())
+    }
+}
+
+/// A word of an enumeration.
+struct Word(&'static str);
+
+impl<'de> EnumAccess<'de> for Word {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        let word: StrDeserializer<'_, Error> = self.0.into_deserializer();
+        Ok((seed.deserialize(word)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Word {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Error> {
+        Err(Error::custom("this is to be a word"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("this is to be a word"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("this is to be a word"))
+    }
+}
