@@ -9,8 +9,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http::{HeaderValue, Method, Request, Response, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy,
@@ -71,6 +71,7 @@ impl Client {
     /// body, so a long upload is no late answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         let host = host_of(request.uri());
+        let request = framed(request);
         let (ended, end) = oneshot::channel::<Infallible>();
         let request = request.map(|body| Sending { body, _ended: ended });
         let expiry = async {
@@ -87,6 +88,20 @@ impl Client {
             }),
         }
     }
+}
+
+/// Our own hop, so our own version and framing (RFC 9110 §7.6.1): hyper would drop the body of a GET whose length
+/// it doesn't know, and of any such request in HTTP/1.0.
+fn framed(mut request: Request<Body>) -> Request<Body> {
+    *request.version_mut() = Version::HTTP_11;
+    let has_unknown_length = !request.body().is_end_stream()
+        && request.body().size_hint().exact().is_none()
+        && !request.headers().contains_key(header::CONTENT_LENGTH);
+    if has_unknown_length && matches!(*request.method(), Method::GET | Method::HEAD) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
+    }
+    request
 }
 
 fn failure(host: &str, error: &legacy::Error) -> UpstreamError {

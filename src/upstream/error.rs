@@ -135,6 +135,11 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
                  install the platform's certificate authorities (ca-certificates)"
                     .into()
             }
+            Certificate::BadSignature => {
+                "its certificate was not signed by the authority whose name it bears; the one in tls.ca may be an older \
+                 one of that name"
+                    .into()
+            }
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 "its certificate is for another name; check the host in the url, or set tls.server_name".into()
             }

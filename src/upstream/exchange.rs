@@ -191,6 +191,16 @@ impl Connection {
     }
 }
 
+#[cfg(test)]
+impl Connection {
+    /// Returns once the other side has ended the connection, and this one knows.
+    pub(super) async fn closed(&self) {
+        while !self.driver.0.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl Sender {
     async fn send(
         &mut self,
