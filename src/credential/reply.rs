@@ -5,6 +5,7 @@
 
 mod json;
 mod lifetime;
+mod mend;
 mod read;
 mod refusal;
 mod text;

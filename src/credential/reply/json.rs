@@ -4,18 +4,24 @@ use std::borrow::Cow;
 
 use serde_json::{Deserializer, Value};
 
-/// The first complete JSON value of a body.
+use super::mend::mend;
+
+/// The first complete JSON object, array or string of a body.
 ///
 /// Tolerated, because a refresh token may be in it: a byte order mark, bytes that are not UTF-8, warnings before
-/// the first brace and anything after the value.
+/// the first brace, anything after the value, and what [`mend`] mends.
 pub(super) fn parse(body: &[u8]) -> Option<Value> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let text = String::from_utf8_lossy(body);
-    first_value(&text).or_else(|| first_value(&text[text.find('{')?..]))
+    let from_brace = text.find('{').map_or("", |at| &text[at..]);
+    first_value(&text)
+        .or_else(|| first_value(from_brace))
+        .or_else(|| first_value(&mend(from_brace)))
 }
 
 fn first_value(text: &str) -> Option<Value> {
-    Deserializer::from_str(text).into_iter().next()?.ok()
+    let value = Deserializer::from_str(text).into_iter().next()?.ok()?;
+    matches!(value, Value::Object(_) | Value::Array(_) | Value::String(_)).then_some(value)
 }
 
 /// A string, or a number or `true` as text; nothing where it is blank, absent or anything else.

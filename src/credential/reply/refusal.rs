@@ -44,6 +44,7 @@ pub(super) fn read(
     let about = about(answer, json, code.as_deref(), purpose, errors);
     let said = match json {
         _ if answer.status.is_redirection() => Some(redirect(answer, secrets)),
+        Some(Value::String(said)) => text::printable(said, text::LONGEST, secrets),
         Some(json) => json::find(json, &errors.text).and_then(|said| text::printable(&said, text::LONGEST, secrets)),
         None => Some(text::of_body(answer.body, secrets)),
     };

@@ -172,6 +172,41 @@ fn law_5_the_refresh_token_is_kept_whatever_else_is_wrong() {
 }
 
 #[test]
+fn law_5_almost_json_is_mended_for_the_refresh_token() {
+    for odd in [
+        r#""expires_in":1e999"#,
+        r#""expires_in":NaN"#,
+        r#""expires_in":-Infinity"#,
+        r#""expires_in":0012345"#,
+        r#""expires_in":undefined"#,
+        r#""name":"cut \ud83d""#,
+        r#""name":"\udc00 low first \ud83d\u0041""#,
+        r#""name":"whole \ud83d\ude00 and \u00e9 and \\ and \"""#,
+        r#""path":"C:\windows\u12""#,
+        "\"note\":\"two\nlines\tand \u{1}\"",
+        r#""list":[1,2,],"map":{"a":1,}"#,
+    ] {
+        let body = format!(r#"{{{odd},"access_token":"a\/\u0062","refresh_token":"r\\\"é\ud83d\ude00",}}"#);
+        let tokens = case(200, &body).tokens();
+        assert_eq!(text(tokens.refresh.as_ref()), Some("r\\\"é😀"), "{body}");
+        assert_eq!(text(tokens.access.as_ref()), Some("a/b"), "{body}");
+    }
+    let huge = case(200, r#"{"access_token":"a","expires_in":1e999}"#).tokens();
+    assert_eq!(
+        huge.expires.unwrap().remaining(NOW),
+        Duration::from_secs(10 * 365 * 24 * 3600)
+    );
+    for broken in [
+        r#"{"refresh_token":"r"#,
+        r#"{"refresh_token":"r\"#,
+        r#"{"refresh_token":"r\u00"#,
+        r#"{"refresh_token":"r","#,
+    ] {
+        assert_eq!(case(200, broken).outcome(), Outcome::Lost(Lost::NoToken), "{broken}");
+    }
+}
+
+#[test]
 fn a_cut_answer_is_read_where_its_json_is_whole() {
     let cut = |body: &str| case(200, body).with(|case| case.cut = true).outcome();
     assert!(matches!(

@@ -70,6 +70,21 @@ proptest! {
     }
 
     #[test]
+    fn nothing_that_looks_like_json_makes_it_panic(
+        status in 100_u16..1000,
+        body in r#"\{[{}\[\]",:\\u0-9a-fd8é \n-]{0,60}"#,
+        purpose in any_purpose(),
+    ) {
+        prop_assert!(texts_are_printable(&case(status, body).to(purpose).outcome()));
+    }
+
+    #[test]
+    fn mending_leaves_json_alone(value in any_json()) {
+        let text = value.to_string();
+        prop_assert_eq!(super::mend::mend(&text), text);
+    }
+
+    #[test]
     fn no_json_makes_it_panic(
         status in 100_u16..1000,
         members in prop::collection::vec(any_member(), 0..8),

@@ -42,7 +42,7 @@ fn flat_nested_and_misspelt_errors_are_read() {
 }
 
 #[test]
-fn what_is_no_json_is_named_and_never_quoted() {
+fn what_is_no_json_is_named_and_only_plain_text_is_quoted() {
     for (body, expected) in [
         (b"".as_slice(), "an empty answer"),
         (b" \r\n", "an empty answer"),
@@ -52,6 +52,8 @@ fn what_is_no_json_is_named_and_never_quoted() {
         (b"ab\x1b[31m", "7 bytes that are no text"),
         (b"{\"error\":\"inv", "JSON that breaks off or is malformed"),
         (b"Bad\r\ncredentials ", "Bad credentials"),
+        (b"404 page not found", "404 page not found"),
+        (b"\"Bad credentials\"", "Bad credentials"),
     ] {
         assert_eq!(said(&case(400, body)), (None, Some(expected.to_owned())), "{body:?}");
     }
