@@ -10,6 +10,8 @@ pub use build::BuildError;
 pub(super) use build::{basic_value, field_value};
 pub use secrets::Secrets;
 
+use std::fmt;
+
 use http::{HeaderName, Method};
 
 use crate::template::Template;
@@ -53,8 +55,8 @@ pub enum Body {
     Json(Json),
 }
 
-/// JSON whose strings are templates.
-#[derive(Debug, Clone)]
+/// JSON whose strings are templates. Debug shows its shape: a number may be a secret too.
+#[derive(Clone)]
 pub enum Json {
     /// A string.
     Text(Template),
@@ -81,6 +83,20 @@ impl Request {
             Body::Json(json) => json.collect(&mut all),
         }
         all.into_iter()
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(template) => template.fmt(f),
+            Self::Plain(_) => f.write_str("Plain"),
+            Self::Array(items) => f.debug_list().entries(items).finish(),
+            Self::Object(fields) => f
+                .debug_map()
+                .entries(fields.iter().map(|(name, value)| (name, value)))
+                .finish(),
+        }
     }
 }
 

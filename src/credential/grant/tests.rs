@@ -244,6 +244,25 @@ fn a_missing_reference_is_named() {
     assert_eq!(built.uri().path(), "/link/..%2Fa%20b");
 }
 
+#[test]
+fn law_9_debug_shows_no_value() {
+    let request = Request {
+        url: value("canary"),
+        query: fields(&[("q", "canary")]),
+        headers: vec![(HeaderName::from_static("x-key"), Template::written("canary"))],
+        basic: basic("canary", "canary", false),
+        body: Body::Json(Json::Array(vec![
+            Json::Text(value("canary")),
+            Json::Plain(json!(4711)),
+            Json::Object(vec![("name".into(), Json::Plain(json!("canary")))]),
+        ])),
+        ..request()
+    };
+    let shown = format!("{request:?}");
+    assert!(!shown.contains("canary") && !shown.contains("4711"), "{shown}");
+    assert!(shown.contains("x-key") && shown.contains("name"), "{shown}");
+}
+
 struct Held;
 
 impl Values for Held {

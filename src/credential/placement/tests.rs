@@ -54,6 +54,14 @@ fn parameters_are_encoded_once_for_queries_and_forms() {
 }
 
 #[test]
+fn law_9_debug_shows_no_token() {
+    for placement in [bearer(), Placement::Query("k".into()), Placement::Form("k".into())] {
+        let shown = format!("{placement:?} {:?}", inject(&placement, "canary").unwrap());
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}
+
+#[test]
 fn a_token_that_cannot_stand_there_is_refused_without_telling_it() {
     for token in ["canary\r\nx: y", "canary ", "canary\0"] {
         let error = inject(&bearer(), token).unwrap_err();
