@@ -11,7 +11,9 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::client::{Answer, Client, Stage, device_token, flowlu_password, fluent_password, fluent_refresh, pos_login};
+use crate::client::{
+    Answer, Ask, Client, Stage, device_token, flowlu_password, fluent_password, fluent_refresh, pos_login,
+};
 
 /// What a refresh met, and whether its refresh token was spent by it.
 struct Met {
