@@ -30,8 +30,8 @@ const PREFIXES: [&str; 8] = [
 
 fn places<'a>() -> Places<'a> {
     Places {
-        ca: Path::new("/tmp/demo ca.pem"),
-        state: Path::new("/tmp/state.db"),
+        ca: Path::new("/var/lib/demo/demo ca.pem"),
+        state: Path::new("/var/lib/demo/state.db"),
         listener: ([127, 0, 0, 1], 8080).into(),
         probes: ([127, 0, 0, 1], 9900).into(),
         admin: ([127, 0, 0, 1], 9901).into(),
@@ -57,7 +57,7 @@ async fn the_config_uses_every_preset_against_the_running_apis() {
     }
     assert!(yaml.contains(stage.apis.device_seed()));
     assert!(yaml.contains("refresh_prefix: \"\""));
-    assert!(yaml.contains("ca: \"/tmp/demo ca.pem\""));
+    assert!(yaml.contains("ca: \"/var/lib/demo/demo ca.pem\""));
 }
 
 #[test]
