@@ -147,6 +147,18 @@ impl Clock {
         }
     }
 
+    /// A steady reading since an unspecified start, finer than [`Now`]: for measuring how long something took.
+    pub fn monotonic(&self) -> Duration {
+        match &*self.0 {
+            Source::System { .. } => {
+                static START: std::sync::LazyLock<std::time::Instant> =
+                    std::sync::LazyLock::new(std::time::Instant::now);
+                START.elapsed()
+            }
+            Source::Manual(now) => Duration::from_millis(now.borrow().boot),
+        }
+    }
+
     /// Moves a manual clock; the system's can't be moved.
     pub fn advance(&self, span: Duration) {
         if let Source::Manual(now) = &*self.0 {

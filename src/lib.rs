@@ -22,6 +22,7 @@ pub mod demo;
 pub mod manager;
 pub mod metrics;
 pub mod name;
+pub mod proxy;
 pub mod store;
 pub mod template;
 pub mod upstream;

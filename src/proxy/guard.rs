@@ -1,0 +1,191 @@
+//! Who may call (DESIGN §5, "Guard"): requests that name this listener, and not on behalf of another web site.
+//!
+//! Anybody who can reach the port acts with the credential. A page in a browser on the same machine can reach it
+//! too, through DNS rebinding or a plain cross-site request; both show in the request's own words.
+
+mod authority;
+
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderName, Method, Request, header::ORIGIN, uri::Authority};
+use tower::{Layer, Service};
+
+use super::{Address, Connection, ProxyError, Router, decided::Decided};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// How the caller addressed us: an extension of each request that passed the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// As written; `None` for an HTTP/1.0 request that names nobody.
+    pub authority: Option<Authority>,
+    /// Its host, in lower case, without port, brackets and final dot.
+    pub host: Option<String>,
+}
+
+impl Caller {
+    /// Whether `origin` (RFC 6454 §7) is the one that the request itself was sent to.
+    fn is_origin(&self, origin: &[u8]) -> bool {
+        let Some((own, other)) = self.authority.as_ref().zip(
+            std::str::from_utf8(origin)
+                .ok()
+                .and_then(|origin| origin.split_once("://")),
+        ) else {
+            return false;
+        };
+        let (scheme, authority) = other;
+        scheme == self.scheme
+            && authority
+                .parse::<Authority>()
+                .is_ok_and(|authority| authority::same(own, &authority, self.scheme))
+    }
+}
+
+/// Makes [`Guard`].
+#[derive(Debug, Clone)]
+pub struct GuardLayer {
+    router: Arc<ArcSwap<Router>>,
+}
+
+impl GuardLayer {
+    /// A guard that knows the hosts of this router.
+    pub fn new(router: Arc<ArcSwap<Router>>) -> Self {
+        Self { router }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard {
+            inner,
+            router: self.router.clone(),
+        }
+    }
+}
+
+/// Lets requests through that name this listener, with a [`Caller`].
+#[derive(Debug, Clone)]
+pub struct Guard<S> {
+    inner: S,
+    router: Arc<ArcSwap<Router>>,
+}
+
+impl<S, B> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Error = ProxyError>,
+{
+    type Response = S::Response;
+    type Error = ProxyError;
+    type Future = Decided<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        match judge(&request, &self.router.load()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                Decided::passed(self.inner.call(request))
+            }
+            Err(error) => Decided::refused(error),
+        }
+    }
+}
+
+fn judge<B>(request: &Request<B>, router: &Router) -> Result<Caller, ProxyError> {
+    match *request.method() {
+        Method::CONNECT => {
+            return Err(ProxyError::bad_request(
+                "CONNECT asks for a tunnel, and bearerd is a reverse proxy: send plain HTTP to it as to a server, \
+                 and don't set it as the application's HTTP proxy",
+            ));
+        }
+        // Its answer would show the caller the credential that was put in (RFC 9110 §9.3.8).
+        Method::TRACE => {
+            return Err(ProxyError::bad_request(
+                "TRACE is not forwarded: its answer repeats the credential",
+            ));
+        }
+        _ => {}
+    }
+    let connection = request.extensions().get::<Connection>();
+    let authority = authority::effective(request.uri(), request.headers(), request.version())?;
+    let host = authority
+        .as_ref()
+        .map(|authority| authority::host(authority).into_owned());
+    if let Some(host) = &host
+        && !is_known(host, connection.map(|connection| connection.local), router)
+    {
+        return Err(ProxyError::UnknownHost {
+            listener: router.listener().clone(),
+            host: host.clone(),
+        });
+    }
+    let caller = Caller {
+        scheme: match connection {
+            Some(Connection { tls: true, .. }) => "https",
+            _ => "http",
+        },
+        authority,
+        host,
+    };
+    refuse_other_sites(request.headers(), &caller)?;
+    Ok(caller)
+}
+
+/// Ports don't count: a container's published port is another than the bound one, and rebinding changes names,
+/// not ports. Nor can an address be rebound, so loopback's are as good as `localhost`.
+fn is_known(host: &str, local: Option<Address>, router: &Router) -> bool {
+    if host == "localhost" || router.knows_host(host) {
+        return true;
+    }
+    let Ok(address) = host.parse::<IpAddr>().map(|address| address.to_canonical()) else {
+        return false;
+    };
+    let is_own = matches!(local, Some(Address::Tcp(own)) if own.ip().to_canonical() == address);
+    is_own || address.is_loopback()
+}
+
+/// Of what browsers mark, only `same-origin` and `none` (typed by the user) pass.
+fn refuse_other_sites(headers: &HeaderMap, caller: &Caller) -> Result<(), ProxyError> {
+    let passes = |value: &[u8]| matches!(value, b"same-origin" | b"none");
+    if !headers
+        .get_all(SEC_FETCH_SITE)
+        .iter()
+        .all(|value| passes(value.as_bytes()))
+    {
+        return Err(ProxyError::BrowserRefused { mark: "sec-fetch-site" });
+    }
+    if !headers
+        .get_all(ORIGIN)
+        .iter()
+        .all(|origin| caller.is_origin(origin.as_bytes()))
+    {
+        return Err(ProxyError::BrowserRefused { mark: "origin" });
+    }
+    Ok(())
+}
+
+/// A host in the form that hosts are compared in.
+pub(super) fn plain_host(host: &str) -> Cow<'_, str> {
+    authority::plain(host)
+}
+
+/// Whether two authorities under this scheme are the same place.
+pub(super) fn is_same_place(one: &Authority, other: &Authority, scheme: &str) -> bool {
+    authority::same(one, other, scheme)
+}
+
+#[cfg(test)]
+mod tests;

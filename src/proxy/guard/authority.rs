@@ -1,0 +1,68 @@
+//! Whom a request names: its Host, or the authority of its absolute form.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri, Version, header::HOST, uri::Authority};
+
+use crate::proxy::ProxyError;
+
+/// The effective authority (RFC 9112 §3.2, RFC 9113 §8.3.1). Where two parts of a request name one, they agree.
+pub(super) fn effective(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<Authority>, ProxyError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err(ProxyError::bad_request("the request has several Host fields; send one")),
+        (Some(host), None) => Some(
+            Authority::try_from(host.as_bytes())
+                .ok()
+                .filter(|host| !host.as_str().contains('@') && !host.host().is_empty())
+                .ok_or(ProxyError::BadRequest(
+                    "the Host field is not a host, or a host and a port".into(),
+                ))?,
+        ),
+        (None, None) => None,
+    };
+    match (uri.authority(), host) {
+        (Some(target), _) if target.as_str().contains('@') => Err(ProxyError::bad_request(
+            "the request's target holds a user or password; send the credential's name to nobody, and the path only",
+        )),
+        (Some(target), Some(host)) => {
+            if !same(target, &host, uri.scheme_str().unwrap_or("http")) {
+                return Err(ProxyError::bad_request(
+                    "the request's target and its Host field name different hosts; send one of them, or the same twice",
+                ));
+            }
+            Ok(Some(target.clone()))
+        }
+        (Some(target), None) => Ok(Some(target.clone())),
+        (None, Some(host)) => Ok(Some(host)),
+        (None, None) if version <= Version::HTTP_10 => Ok(None),
+        (None, None) => Err(ProxyError::bad_request(
+            "the request has no Host field, which HTTP/1.1 asks for",
+        )),
+    }
+}
+
+/// Whether two authorities are the same place.
+pub(super) fn same(one: &Authority, other: &Authority, scheme: &str) -> bool {
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    host(one) == host(other) && port(one) == port(other)
+}
+
+/// The host of an authority, in the form that hosts are compared in.
+pub(super) fn host(authority: &Authority) -> Cow<'_, str> {
+    plain(authority.host())
+}
+
+/// In lower case, without the brackets of an IPv6 address and the final dot of a full name.
+pub(super) fn plain(host: &str) -> Cow<'_, str> {
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
+}

@@ -1,0 +1,23 @@
+//! What happens to a request: one file per Tower layer, and [`stack()`], the whole pipeline on one screen.
+//!
+//! Layers hand what they learnt to the layers further in through request extensions: [`Connection`] comes from
+//! whoever accepted the connection, [`guard`] adds the caller's view of the authority, [`route`] adds the route.
+
+pub mod authorize;
+mod connection;
+mod decided;
+mod error;
+pub mod forward;
+pub mod guard;
+pub mod normalise;
+pub mod request_id;
+pub mod rescue;
+pub mod rewrite;
+pub mod route;
+mod stack;
+pub mod trace;
+
+pub use connection::{Address, Connection};
+pub use error::{Code, ERROR_HEADER, ProxyError};
+pub use route::{Router, RouterError, Target};
+pub use stack::{ListenerContext, Stack, stack};

@@ -1,0 +1,144 @@
+//! One reading of each request: its path in normal form, and nothing that speaks of this connection only.
+//!
+//! Hop-by-hop fields go here, before a credential is put in, so that a caller's `Connection: authorization` can't
+//! take the credential out again; and from answers on their way back.
+
+pub mod hop_by_hop;
+pub mod path;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{
+    Request, Response, Uri,
+    header::EXPECT,
+    uri::{Parts, PathAndQuery},
+};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::{ProxyError, decided::Decided};
+
+/// Makes [`Normalise`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NormaliseLayer;
+
+impl<S> Layer<S> for NormaliseLayer {
+    type Service = Normalise<S>;
+
+    fn layer(&self, inner: S) -> Normalise<S> {
+        Normalise { inner }
+    }
+}
+
+/// Gives the inner service requests with one reading, and callers answers without hop-by-hop fields.
+#[derive(Debug, Clone)]
+pub struct Normalise<S> {
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for Normalise<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = ProxyError>,
+{
+    type Response = Response<R>;
+    type Error = ProxyError;
+    type Future = Normalised<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let answer = match normal_target(request.uri()) {
+            Ok(uri) => {
+                *request.uri_mut() = uri;
+                hop_by_hop::strip(request.headers_mut());
+                // The server on this side has answered it (RFC 9110 §10.1.1), so the upstream need not.
+                request.headers_mut().remove(EXPECT);
+                Decided::passed(self.inner.call(request))
+            }
+            Err(error) => Decided::refused(error),
+        };
+        Normalised { answer }
+    }
+}
+
+/// The target in origin form, its path normal, its query untouched.
+fn normal_target(uri: &Uri) -> Result<Uri, ProxyError> {
+    let path = path::normalise(uri.path()).map_err(|error| ProxyError::bad_request(error.to_string()))?;
+    if path == uri.path() && uri.authority().is_none() {
+        return Ok(uri.clone());
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = Parts::default();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| unreadable())?);
+    Uri::from_parts(parts).map_err(|_| unreadable())
+}
+
+fn unreadable() -> ProxyError {
+    ProxyError::bad_request("the request's target can't be read; send a path and, after '?', a query")
+}
+
+pin_project! {
+    /// The future of [`Normalise`].
+    pub struct Normalised<F> {
+        #[pin]
+        answer: Decided<F>,
+    }
+}
+
+impl<F, R> Future for Normalised<F>
+where
+    F: Future<Output = Result<Response<R>, ProxyError>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = ready!(self.project().answer.poll(cx));
+        if let Ok(response) = &mut answer {
+            hop_by_hop::strip(response.headers_mut());
+        }
+        Poll::Ready(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower::{ServiceExt, service_fn};
+
+    async fn seen(uri: &str) -> Result<String, ProxyError> {
+        let echo = service_fn(|request: Request<()>| async move {
+            let response = Response::builder()
+                .header("connection", "x-secret")
+                .header("x-secret", "1")
+                .body(request.uri().to_string());
+            Ok(response.unwrap())
+        });
+        let request = Request::get(uri).body(()).unwrap();
+        let response = NormaliseLayer.layer(echo).oneshot(request).await?;
+        assert!(response.headers().is_empty(), "hop-by-hop fields of answers go too");
+        Ok(response.into_body())
+    }
+
+    #[tokio::test]
+    async fn the_inner_service_sees_origin_form_with_its_query_as_it_was() {
+        assert_eq!(
+            seen("http://localhost//a/%2e/b?x=%2e%2e&y=//").await.unwrap(),
+            "/a/b?x=%2e%2e&y=//"
+        );
+        assert_eq!(seen("/a?").await.unwrap(), "/a?");
+    }
+
+    #[tokio::test]
+    async fn a_target_with_two_readings_goes_no_further() {
+        assert!(matches!(seen("/a/..%2fb").await, Err(ProxyError::BadRequest(_))));
+    }
+}

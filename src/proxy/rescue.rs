@@ -1,0 +1,148 @@
+//! Turns every refusal and failure of the layers within into an answer, in one place; a panic too.
+
+use std::{
+    any::Any,
+    convert::Infallible,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::ProxyError;
+use crate::upstream::Body;
+
+/// Makes [`Rescue`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RescueLayer;
+
+impl<S> Layer<S> for RescueLayer {
+    type Service = Rescue<S>;
+
+    fn layer(&self, inner: S) -> Rescue<S> {
+        Rescue { inner, unready: None }
+    }
+}
+
+/// Always answers.
+#[derive(Debug, Clone)]
+pub struct Rescue<S> {
+    inner: S,
+    unready: Option<ProxyError>,
+}
+
+impl<S, B> Service<Request<B>> for Rescue<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = ProxyError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Rescued<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Whatever keeps a layer from being ready is the next request's answer.
+        self.unready = ready!(self.inner.poll_ready(cx)).err();
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if let Some(error) = self.unready.take() {
+            return Rescued {
+                refusal: Some(error),
+                future: None,
+            };
+        }
+        // The services within hold shared routes and nothing half-changed, so they outlive a panic.
+        let future = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        Rescued {
+            refusal: None,
+            future: future.map_err(|panic| report(&*panic)).ok(),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Rescue`].
+    pub struct Rescued<F> {
+        refusal: Option<ProxyError>,
+        #[pin]
+        future: Option<F>,
+    }
+}
+
+impl<F> Future for Rescued<F>
+where
+    F: Future<Output = Result<Response<Body>, ProxyError>>,
+{
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut future = this.future;
+        let answer = match future.as_mut().as_pin_mut() {
+            None => Err(this.refusal.take().unwrap_or(ProxyError::Internal)),
+            Some(running) => match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
+                Ok(answer) => ready!(answer),
+                Err(panic) => {
+                    report(&*panic);
+                    // Nothing of the request is polled again.
+                    future.set(None);
+                    Err(ProxyError::Internal)
+                }
+            },
+        };
+        Poll::Ready(Ok(answer.unwrap_or_else(|error| {
+            tracing::debug!(target: "bearerd::request", code = error.code().as_str(), %error, "answered by bearerd itself");
+            error.answer()
+        })))
+    }
+}
+
+/// A panic's words may quote what it worked on, so only those that are fixed in the code are told.
+fn report(panic: &(dyn Any + Send)) {
+    let words = panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .unwrap_or("(words withheld)");
+    tracing::error!(target: "bearerd::request", panic = words, "a request failed on a fault in bearerd");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::error::ERROR_HEADER;
+    use http_body_util::BodyExt;
+    use tower::{ServiceExt, service_fn};
+
+    #[tokio::test]
+    async fn a_refusal_becomes_a_problem() {
+        let inner = service_fn(|_: Request<()>| async { Err(ProxyError::bad_request("say it once")) });
+        let response = RescueLayer.layer(inner).oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), 400);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "bad_request");
+        assert_eq!(problem["detail"], "say it once");
+        assert_eq!(problem["status"], 400);
+    }
+
+    #[tokio::test]
+    async fn law_9_a_panic_is_an_answer_without_its_words() {
+        let inner = service_fn(|request: Request<String>| async move {
+            tokio::task::yield_now().await;
+            panic!("canary {}", request.into_body());
+        });
+        let response = RescueLayer
+            .layer(inner)
+            .oneshot(Request::new("secret".to_owned()))
+            .await
+            .unwrap();
+        assert_eq!(response.headers()[ERROR_HEADER], "internal");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("canary"));
+    }
+}

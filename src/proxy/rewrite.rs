@@ -1,0 +1,197 @@
+//! The request in the upstream's own terms (URI, Host, subject), and its answer in the caller's (Location, cookies).
+
+mod location;
+mod subject;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{HOST, LOCATION, SET_COOKIE},
+    request::Parts,
+};
+use pin_project_lite::pin_project;
+use secrecy::ExposeSecret;
+use tower::{Layer, Service};
+
+pub use subject::Subject;
+
+use super::{
+    ProxyError,
+    decided::Decided,
+    guard::Caller,
+    route::{Entry, Matched},
+};
+use crate::credential::placement::strip_headers;
+
+/// Makes [`Rewrite`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RewriteLayer;
+
+impl<S> Layer<S> for RewriteLayer {
+    type Service = Rewrite<S>;
+
+    fn layer(&self, inner: S) -> Rewrite<S> {
+        Rewrite { inner }
+    }
+}
+
+/// Translates between a caller and its route's upstream; gives requests their [`Subject`].
+#[derive(Debug, Clone)]
+pub struct Rewrite<S> {
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for Rewrite<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = ProxyError>,
+{
+    type Response = Response<R>;
+    type Error = ProxyError;
+    type Future = Rewritten<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        match towards_upstream(&mut parts) {
+            Ok((entry, caller)) => Rewritten {
+                answer: Decided::passed(self.inner.call(Request::from_parts(parts, body))),
+                terms: Some((entry, caller)),
+            },
+            Err(error) => Rewritten {
+                answer: Decided::refused(error),
+                terms: None,
+            },
+        }
+    }
+}
+
+fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), ProxyError> {
+    // The layers above have put it there.
+    let matched = parts.extensions.remove::<Matched>().ok_or(ProxyError::Internal)?;
+    let entry = matched.entry.clone();
+    let base = &entry.target.base;
+
+    let mut target = format!("{}{}", base.path, matched.rest(parts.uri.path()));
+    if target.is_empty() {
+        target.push('/');
+    }
+    if let Some(query) = parts.uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    parts.uri = Uri::builder()
+        .scheme(base.scheme.clone())
+        .authority(base.authority.clone())
+        .path_and_query(target)
+        .build()
+        .map_err(|_| ProxyError::Internal)?;
+    // The client speaks whatever version it has agreed on with the upstream.
+    parts.version = Version::HTTP_11;
+
+    let subject = Subject::read(&entry, &parts.headers, &matched.captures)?;
+    let extra = extra_headers(&entry, &parts.headers, &matched.captures, &subject)?;
+    for name in &entry.subject_headers {
+        strip_headers(&mut parts.headers, Some(name));
+    }
+    parts.headers.extend(extra);
+    let host = HeaderValue::from_str(base.authority.as_str()).map_err(|_| ProxyError::Internal)?;
+    parts.headers.insert(HOST, host);
+    parts.extensions.insert(subject);
+    parts.extensions.insert(entry.clone());
+    Ok((entry, parts.extensions.get::<Caller>().cloned()))
+}
+
+fn extra_headers(
+    entry: &Entry,
+    headers: &HeaderMap,
+    captures: &[(String, String)],
+    subject: &Subject,
+) -> Result<HeaderMap, ProxyError> {
+    let mut extra = HeaderMap::new();
+    for (name, template) in &entry.headers {
+        let text = template
+            .render(&subject::RequestValues::new(headers, captures, Some(subject)))
+            .map_err(|missing| {
+                ProxyError::bad_request(format!(
+                    "route '{}' sends header '{name}' with ${{{}:{}}}, which this request lacks or repeats",
+                    entry.name,
+                    missing.scope.as_str(),
+                    missing.name
+                ))
+            })?;
+        let mut value = HeaderValue::from_bytes(text.expose_secret().as_bytes()).map_err(|_| {
+            ProxyError::bad_request(format!(
+                "route '{}' sends header '{name}', and what this request has for it can't stand in a header",
+                entry.name
+            ))
+        })?;
+        value.set_sensitive(true);
+        extra.insert(name.clone(), value);
+    }
+    Ok(extra)
+}
+
+fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&Caller>) {
+    let spec = entry.manager.as_ref().map(|manager| manager.spec());
+    if spec.is_some_and(|spec| !spec.subject.is_empty()) {
+        // One user's session must not become another's.
+        response.headers_mut().remove(SET_COOKIE);
+    }
+    if response.status() != StatusCode::CREATED && !response.status().is_redirection() {
+        return;
+    }
+    let terms = location::Terms {
+        base: &entry.target.base,
+        prefix: &entry.prefix,
+        origin: caller.and_then(|caller| Some((caller.scheme, caller.authority.as_ref()?))),
+        parameter: spec.and_then(|spec| spec.placement.parameter()),
+    };
+    let local = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|location| std::str::from_utf8(location.as_bytes()).ok())
+        .and_then(|location| HeaderValue::try_from(terms.localise(location)).ok());
+    match local {
+        Some(local) => {
+            response.headers_mut().insert(LOCATION, local);
+        }
+        // What can't be read can't be cleared of the credential either.
+        None => {
+            response.headers_mut().remove(LOCATION);
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Rewrite`].
+    pub struct Rewritten<F> {
+        #[pin]
+        answer: Decided<F>,
+        terms: Option<(Arc<Entry>, Option<Caller>)>,
+    }
+}
+
+impl<F, R> Future for Rewritten<F>
+where
+    F: Future<Output = Result<Response<R>, ProxyError>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        if let (Ok(response), Some((entry, caller))) = (&mut answer, this.terms) {
+            towards_caller(response, entry, caller.as_ref());
+        }
+        Poll::Ready(answer)
+    }
+}

@@ -1,0 +1,95 @@
+//! A route as requests meet it: everything resolved, shared by all of them.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderName, Method};
+
+use super::{allow, closed::Closed};
+use crate::{
+    config::checked::{Allow, BaseUrl},
+    manager::Manager,
+    name::{RouteName, UpstreamName},
+    proxy::ProxyError,
+    template::Template,
+    upstream::Client,
+};
+
+/// An upstream, ready to be sent requests.
+#[derive(Clone)]
+pub struct Target {
+    /// Its name.
+    pub name: UpstreamName,
+    /// Where it is.
+    pub base: BaseUrl,
+    /// Its connections.
+    pub client: Client,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({}, {})", self.name, self.base.authority)
+    }
+}
+
+/// A route, ready to serve.
+pub struct Entry {
+    /// Its name.
+    pub name: RouteName,
+    /// Where it goes.
+    pub target: Arc<Target>,
+    /// With which credential.
+    pub manager: Option<Manager>,
+    /// What is taken off the path before it is forwarded.
+    pub prefix: String,
+    /// Header fields that its credential's subject reads, which are not forwarded.
+    pub subject_headers: Vec<HeaderName>,
+    /// Extra header fields for the upstream.
+    pub headers: Vec<(HeaderName, Template)>,
+    /// How long a request may wait for a token.
+    pub token_timeout: Duration,
+    pub(super) allow: Vec<Allow>,
+    pub(super) closed: Arc<[Closed]>,
+}
+
+impl Entry {
+    /// Whether callers may send this method to what is left of their path.
+    pub(super) fn may_be_called(&self, method: &Method, rest: &str) -> Result<(), ProxyError> {
+        if !allow::allows(&self.allow, method, rest) {
+            return Err(ProxyError::NotInAllow {
+                route: self.name.clone(),
+            });
+        }
+        match self
+            .closed
+            .iter()
+            .find(|closed| closed.is(method, &self.target.base.path, rest))
+        {
+            Some(closed) => Err(ProxyError::TokenEndpoint {
+                credential: closed.credential().clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({} to {:?})", self.name, self.target)
+    }
+}
+
+/// The route of a request: an extension of each request that has one.
+#[derive(Debug, Clone)]
+pub struct Matched {
+    /// The route.
+    pub entry: Arc<Entry>,
+    /// What its path captured: names and decoded text.
+    pub captures: Vec<(String, String)>,
+}
+
+impl Matched {
+    /// What is left of a path that this route matched: empty, or from a slash on.
+    pub fn rest<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(self.entry.prefix.as_str()).unwrap_or(path)
+    }
+}

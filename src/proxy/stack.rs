@@ -1,0 +1,103 @@
+//! The whole pipeline of a listener, top to bottom: a request goes down, its answer comes up.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+
+use super::{
+    authorize::AuthorizeLayer,
+    forward::Forward,
+    guard::GuardLayer,
+    normalise::NormaliseLayer,
+    request_id::{REQUEST_ID, keep_sane_ids},
+    rescue::RescueLayer,
+    rewrite::RewriteLayer,
+    route::{RouteLayer, Router},
+    trace::TraceLayer,
+};
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    name::ListenerName,
+    upstream::{Body, BoxError},
+};
+
+/// What a listener's stack is made of.
+#[derive(Debug, Clone)]
+pub struct ListenerContext {
+    /// The listener.
+    pub name: ListenerName,
+    /// Its routes and hosts; a reload stores others.
+    pub router: Arc<ArcSwap<Router>>,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// What durations are measured with.
+    pub clock: Clock,
+}
+
+/// A listener's stack. Each request should carry its [`Connection`](super::Connection) as an extension: without
+/// it, the connection's own address is not among the hosts that the guard knows.
+pub fn stack(context: ListenerContext) -> Stack {
+    let ListenerContext {
+        name,
+        router,
+        metrics,
+        clock,
+    } = context;
+    let service = ServiceBuilder::new()
+        // First of all an id, so that every line about a request and its answer can be found by it.
+        .layer(keep_sane_ids())
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
+        // a credential.
+        .layer(TraceLayer::new(name, metrics.clone(), clock))
+        // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
+        .layer(RescueLayer)
+        // Before anything is read into the request, whether this caller may send it at all.
+        .layer(GuardLayer::new(router.clone()))
+        // Before routing, so that what is matched is what is forwarded; before authorize, so that a caller's
+        // `Connection: authorization` can't take the credential out again.
+        .layer(NormaliseLayer)
+        // From here on the upstream, the credential and the lists that close paths are known.
+        .layer(RouteLayer::new(router))
+        // In the upstream's own terms from here on; what comes back is put into the caller's terms.
+        .layer(RewriteLayer)
+        // Last, and so beyond the reach of every layer above: strip, get a token, put it in; once more on a 401.
+        .layer(AuthorizeLayer::new(metrics))
+        .service(Forward);
+    Stack(BoxCloneSyncService::new(service))
+}
+
+/// A listener's stack, made by [`stack()`].
+#[derive(Debug, Clone)]
+pub struct Stack(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
+
+impl<B> Service<Request<B>> for Stack
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.0.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+}

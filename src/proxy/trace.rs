@@ -1,0 +1,233 @@
+//! One span, one access line and one count for each request.
+//!
+//! This layer stands outside the one that puts credentials in, so it never sees one; it writes the path as the
+//! caller sent it, and never the query. The line is written when the head of the answer is ready, or when the
+//! caller went away before that.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+use tracing::Span;
+
+use super::{error::ERROR_HEADER, request_id::REQUEST_ID, route::Entry};
+use crate::{clock::Clock, metrics::Metrics, name::ListenerName};
+
+/// The target of access lines.
+pub const ACCESS: &str = "bearerd::access";
+
+/// nginx's number for a caller that went away before its answer; never sent to anybody.
+const CALLER_GONE: u16 = 499;
+
+/// What inner layers tell the access line: an extension of each request.
+#[derive(Debug, Default)]
+pub struct Facts {
+    route: OnceLock<Arc<Entry>>,
+    was_replayed: AtomicBool,
+}
+
+impl Facts {
+    /// The request has this route.
+    pub fn set_route(&self, entry: Arc<Entry>) {
+        // A request is routed once.
+        let _ = self.route.set(entry);
+    }
+
+    /// The request was sent a second time.
+    pub fn set_replayed(&self) {
+        self.was_replayed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Makes [`Trace`].
+#[derive(Debug, Clone)]
+pub struct TraceLayer {
+    listener: ListenerName,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl TraceLayer {
+    /// A layer that counts there, by this clock.
+    pub fn new(listener: ListenerName, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self {
+            listener,
+            metrics,
+            clock,
+        }
+    }
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Trace<S>;
+
+    fn layer(&self, inner: S) -> Trace<S> {
+        Trace {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// Traces the inner service's requests.
+#[derive(Debug, Clone)]
+pub struct Trace<S> {
+    inner: S,
+    layer: TraceLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for Trace<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+{
+    type Response = Response<R>;
+    type Error = Infallible;
+    type Future = Traced<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let facts = Arc::new(Facts::default());
+        request.extensions_mut().insert(facts.clone());
+        let line = Line {
+            metrics: self.layer.metrics.clone(),
+            clock: self.layer.clock.clone(),
+            started: self.layer.clock.monotonic(),
+            listener: self.layer.listener.clone(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            id: request.headers().get(REQUEST_ID).cloned(),
+            facts,
+            is_written: false,
+        };
+        let span = tracing::info_span!(
+            target: "bearerd::request",
+            "request",
+            method = %line.method,
+            path = line.uri.path(),
+            request_id = line.id(),
+        );
+        let future = {
+            let _entered = span.enter();
+            self.inner.call(request)
+        };
+        Traced { future, span, line }
+    }
+}
+
+pin_project! {
+    /// The future of [`Trace`].
+    pub struct Traced<F> {
+        #[pin]
+        future: F,
+        span: Span,
+        line: Line,
+    }
+}
+
+impl<F, R> Future for Traced<F>
+where
+    F: Future<Output = Result<Response<R>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let _entered = this.span.enter();
+        let Ok(response) = ready!(this.future.poll(cx));
+        this.line.write(response.status(), response.headers().get(ERROR_HEADER));
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// The access line of one request: written once, at the latest when it is dropped.
+struct Line {
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    started: Duration,
+    listener: ListenerName,
+    method: Method,
+    uri: Uri,
+    id: Option<HeaderValue>,
+    facts: Arc<Facts>,
+    is_written: bool,
+}
+
+impl Line {
+    fn id(&self) -> &str {
+        self.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
+    }
+
+    fn write(&mut self, status: StatusCode, code: Option<&HeaderValue>) {
+        self.is_written = true;
+        let elapsed = self.clock.monotonic().saturating_sub(self.started);
+        let entry = self.facts.route.get();
+        self.metrics.request(entry.map(|entry| &entry.name), status, elapsed);
+        tracing::info!(
+            target: ACCESS,
+            listener = self.listener.as_str(),
+            method = %self.method,
+            path = self.uri.path(),
+            route = entry.map(|entry| entry.name.as_str()),
+            upstream = entry.map(|entry| entry.target.name.as_str()),
+            status = status.as_u16(),
+            code = code.and_then(|code| code.to_str().ok()),
+            duration_ms = elapsed.as_micros() as f64 / 1_000.0,
+            replayed = self.facts.was_replayed.load(Ordering::Relaxed),
+            request_id = self.id(),
+        );
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.is_written {
+            // 499 is between 100 and 999, which is all that a status code has to be.
+            let gone = StatusCode::from_u16(CALLER_GONE).unwrap_or_default();
+            self.write(gone, None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower::{ServiceExt, service_fn};
+
+    fn layer(metrics: &Arc<Metrics>) -> TraceLayer {
+        TraceLayer::new("main".parse().unwrap(), metrics.clone(), Clock::manual())
+    }
+
+    #[tokio::test]
+    async fn a_request_is_counted_with_its_status() {
+        let metrics = Arc::new(Metrics::new());
+        let inner = service_fn(|_: Request<()>| async { Ok(Response::builder().status(418).body(()).unwrap()) });
+        layer(&metrics).layer(inner).oneshot(Request::new(())).await.unwrap();
+        let page = metrics.page();
+        assert!(page.contains(r#"requests_total{route="-",status="418"} 1"#), "{page}");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_is_counted_too() {
+        let metrics = Arc::new(Metrics::new());
+        let inner = service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Infallible>>());
+        drop(layer(&metrics).layer(inner).oneshot(Request::new(())));
+        let mut service = layer(&metrics).layer(inner);
+        drop(service.call(Request::new(())));
+        let page = metrics.page();
+        assert!(page.contains(r#"requests_total{route="-",status="499"} 1"#), "{page}");
+    }
+}
