@@ -3,6 +3,7 @@
 mod allow;
 mod closed;
 mod entry;
+mod paths;
 mod router;
 
 use std::{

@@ -5,7 +5,7 @@
 //! tree for each method.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -14,12 +14,13 @@ use http::Method;
 use super::{
     closed::Closed,
     entry::{Entry, Matched, Target},
+    paths::{Miss, Pair, Paths},
 };
 use crate::{
     config::checked,
     manager::Manager,
     name::{CredentialName, ListenerName, RouteName, UpstreamName},
-    proxy::{ProxyError, guard::plain_host, normalise::path::decode},
+    proxy::{ProxyError, guard::plain_host},
 };
 
 /// Why routes can't be served. The config room has checked all of this; a reload must not panic over it.
@@ -73,18 +74,6 @@ struct Prefixes {
     table: HashMap<String, Paths>,
 }
 
-#[derive(Default)]
-struct Paths {
-    by_method: HashMap<Method, Choice>,
-    other_methods: Choice,
-}
-
-#[derive(Default)]
-struct Choice {
-    patterns: matchit::Router<Arc<Entry>>,
-    everything: Option<Arc<Entry>>,
-}
-
 impl Router {
     /// The router of this listener: those of `routes` that are for it.
     pub fn new(
@@ -105,7 +94,7 @@ impl Router {
             hosts.insert(address.ip().to_canonical().to_string());
         }
         let mut closed: BTreeMap<&UpstreamName, Arc<[Closed]>> = BTreeMap::new();
-        let mut grouped: BTreeMap<(Option<String>, &str), Vec<(&checked::Route, Arc<Entry>)>> = BTreeMap::new();
+        let mut grouped: BTreeMap<(Option<String>, &str), Vec<Pair<'_>>> = BTreeMap::new();
         for route in routes
             .iter()
             .filter(|route| route.listener.as_ref().is_none_or(|wanted| wanted == name))
@@ -223,136 +212,6 @@ impl Prefixes {
                 self.table.get(prefix).map(|paths| (paths, rest))
             })
     }
-}
-
-enum Miss {
-    Path,
-    Method,
-}
-
-impl Paths {
-    fn new(routes: &[(&checked::Route, Arc<Entry>)]) -> Result<Self, RouterError> {
-        let named: BTreeSet<&str> = routes
-            .iter()
-            .flat_map(|(route, _)| &route.methods)
-            .map(Method::as_str)
-            .collect();
-        let by_method = named
-            .into_iter()
-            .map(|named| {
-                let takes = |route: &checked::Route| route.methods.iter().any(|method| method.as_str() == named);
-                // Its name was a method's a moment ago.
-                let method = Method::from_bytes(named.as_bytes()).unwrap_or_default();
-                let of_method = routes.iter().filter(|(route, _)| takes(route));
-                let of_all = routes.iter().filter(|(route, _)| route.methods.is_empty());
-                Ok((method, Choice::new(of_method, of_all)?))
-            })
-            .collect::<Result<_, RouterError>>()?;
-        let of_all = routes.iter().filter(|(route, _)| route.methods.is_empty());
-        Ok(Self {
-            by_method,
-            other_methods: Choice::new(of_all, std::iter::empty())?,
-        })
-    }
-
-    fn find(&self, method: &Method, rest: &str) -> Result<Matched, Miss> {
-        let choice = self.by_method.get(method).unwrap_or(&self.other_methods);
-        choice.find(rest).ok_or_else(|| {
-            let is_elsewhere = self.by_method.values().any(|choice| choice.find(rest).is_some());
-            if is_elsewhere { Miss::Method } else { Miss::Path }
-        })
-    }
-}
-
-/// A route and what it became.
-type Pair<'r> = (&'r checked::Route, Arc<Entry>);
-
-impl Choice {
-    /// A tree of the routes that name a method and, where those leave room, of the routes that take all of them.
-    fn new<'r>(
-        first: impl Iterator<Item = &'r Pair<'r>>,
-        then: impl Iterator<Item = &'r Pair<'r>>,
-    ) -> Result<Self, RouterError> {
-        let mut choice = Self::default();
-        let mut tails = Vec::new();
-        for (pair, may_yield) in first.map(|pair| (pair, false)).chain(then.map(|pair| (pair, true))) {
-            let (route, entry) = pair;
-            let Some(path) = &route.path else {
-                match &choice.everything {
-                    None => choice.everything = Some(entry.clone()),
-                    Some(_) if may_yield => {}
-                    Some(other) => {
-                        return Err(RouterError::TellApart {
-                            route: route.name.clone(),
-                            other: other.name.clone(),
-                        });
-                    }
-                }
-                continue;
-            };
-            match choice.patterns.insert(path.as_str(), entry.clone()) {
-                Ok(()) => {}
-                Err(matchit::InsertError::Conflict { with }) if may_yield && shape(&with) == shape(path) => {}
-                Err(error) => {
-                    return Err(RouterError::ChangePath {
-                        route: route.name.clone(),
-                        reason: error.to_string(),
-                    });
-                }
-            }
-            tails.extend(without_tail(path).map(|path| (path, entry.clone())));
-        }
-        for (path, entry) in tails {
-            // A route that was written for this very path comes before the end of a longer one's.
-            let _ = choice.patterns.insert(path, entry);
-        }
-        Ok(choice)
-    }
-
-    fn find(&self, rest: &str) -> Option<Matched> {
-        let path = if rest.is_empty() { "/" } else { rest };
-        if let Ok(found) = self.patterns.at(path) {
-            let captures = found
-                .params
-                .iter()
-                .map(|(name, text)| (name.to_owned(), decode(text).unwrap_or(text.into()).into_owned()))
-                .collect();
-            return Some(Matched {
-                entry: found.value.clone(),
-                captures,
-            });
-        }
-        self.everything.as_ref().map(|entry| Matched {
-            entry: entry.clone(),
-            captures: Vec::new(),
-        })
-    }
-}
-
-/// The tree's `{*rest}` doesn't match nothing, and operators expect that it does: `/a/{*rest}` is `/a` and `/a/` too.
-fn without_tail(path: &str) -> impl Iterator<Item = String> {
-    let head = path
-        .rfind("/{*")
-        .filter(|_| path.ends_with('}'))
-        .map(|at| path[..at].to_owned());
-    head.into_iter().flat_map(|head| {
-        let slash = format!("{head}/");
-        (!head.is_empty()).then_some(head).into_iter().chain([slash])
-    })
-}
-
-/// A pattern without the names of its captures.
-fn shape(path: &str) -> String {
-    let mut shape = String::with_capacity(path.len());
-    let mut is_name = false;
-    for character in path.chars() {
-        is_name &= character != '}';
-        if !is_name || character == '*' {
-            shape.push(character);
-        }
-        is_name |= character == '{';
-    }
-    shape
 }
 
 #[cfg(test)]

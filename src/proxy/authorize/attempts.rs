@@ -1,0 +1,167 @@
+//! A request with a token in it, and a second attempt with a renewed one if the first token is rejected.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, request::Parts};
+use tower::{Service, ServiceExt};
+
+use super::{
+    REPLAYED_HEADER, form, inject,
+    kept::{self, Keeper},
+    rejection::{self, Verdict},
+};
+use crate::{
+    credential::{placement::Injection, reply::Rejection},
+    manager::{Ready, TokenError, TokenHandle},
+    proxy::ProxyError,
+    upstream::Body,
+};
+
+/// Where tokens come from: a [`TokenHandle`], or a test's script.
+pub(super) trait Tokens: Sync {
+    /// A usable token.
+    fn token(&self, patience: Duration) -> impl Future<Output = Result<Arc<Ready>, TokenError>> + Send;
+
+    /// A later token than the rejected one; `None` where a renewal is of no use now.
+    fn renewed(
+        &self,
+        rejected: &Ready,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Option<Arc<Ready>>, TokenError>> + Send;
+}
+
+impl Tokens for TokenHandle {
+    async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
+        TokenHandle::token(self, patience).await
+    }
+
+    async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
+        TokenHandle::renewed(self, rejected, patience).await
+    }
+}
+
+/// An answer to come.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, ProxyError>> + Send>>;
+
+/// Boxed, because the compiler can't see that a generic service's future is `Send` inside another one.
+pub(super) fn send<S>(inner: &mut S, request: Request<Body>) -> Answer
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
+    S::Future: Send + 'static,
+{
+    Box::pin(inner.call(request))
+}
+
+/// How attempts are made.
+pub(super) struct Attempts<'a, R> {
+    /// How long to wait for a token, and for the rest of a body that may be sent again.
+    pub patience: Duration,
+    /// How the API says that a token is no longer good.
+    pub signs: &'a [Rejection],
+    /// Told when a request is sent a second time.
+    pub on_replay: R,
+}
+
+impl<R: Fn() + Send + Sync> Attempts<'_, R> {
+    /// One attempt, or two. `inner` is ready for the first.
+    pub(super) async fn run<S>(
+        &self,
+        inner: &mut S,
+        parts: Parts,
+        body: Body,
+        tokens: &impl Tokens,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
+        S::Future: Send + 'static,
+    {
+        let ready = tokens.token(self.patience).await?;
+        let (again, first) = Again::new(&parts, body, &ready.injection).await?;
+        let request = again.request(parts.clone(), first, &ready.injection)?;
+        let response = send(inner, request).await?;
+        let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
+        let may_replay = match verdict {
+            Verdict::Silent => return Ok(response),
+            Verdict::Unauthorized => true,
+            Verdict::Rejected => parts.method.is_idempotent(),
+        };
+
+        // The token is renewed even if this request can't be sent again: the next one is better off.
+        let whole = async {
+            let body = may_replay.then(|| tokio::time::timeout(self.patience, again.body()));
+            match body {
+                Some(body) => body.await.ok().flatten(),
+                None => None,
+            }
+        };
+        let (later, body) = tokio::join!(tokens.renewed(&ready, self.patience), whole);
+        let Some(body) = body else {
+            return Ok(marked(response, "no"));
+        };
+        // What keeps a request from being sent again says more than the rejection does.
+        let Some(later) = later? else {
+            return Ok(marked(response, "no"));
+        };
+        // Its connection is of no use while its answer is unread.
+        drop(response);
+
+        (self.on_replay)();
+        let request = again.request(parts, body, &later.injection)?;
+        let response = send(inner.ready().await?, request).await?;
+        let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
+        if verdict != Verdict::Silent {
+            // So that the manager knows that renewing is of no use just now (law 6); the answer passes through.
+            let _ = tokens.renewed(&later, self.patience).await;
+        }
+        Ok(marked(response, "1"))
+    }
+}
+
+fn marked(mut response: Response<Body>, replayed: &'static str) -> Response<Body> {
+    response
+        .headers_mut()
+        .insert(REPLAYED_HEADER, HeaderValue::from_static(replayed));
+    response
+}
+
+/// How a request can be sent a second time.
+enum Again {
+    /// Its body streams, and its beginning is kept.
+    Kept(Keeper),
+    /// It is a form that is held, and the credential is a field of it.
+    Form(Bytes),
+}
+
+impl Again {
+    /// What is kept of the body, and the body for the first attempt.
+    async fn new(parts: &Parts, body: Body, injection: &Injection) -> Result<(Self, Body), ProxyError> {
+        if matches!(injection, Injection::Form { .. }) && form::takes(&parts.method, &parts.headers) {
+            let form = form::hold(&parts.headers, body).await?;
+            return Ok((Self::Form(form), Body::default()));
+        }
+        let (first, keeper) = kept::keep(body);
+        Ok((Self::Kept(keeper), first))
+    }
+
+    async fn body(&self) -> Option<Body> {
+        match self {
+            Self::Kept(keeper) => keeper.whole().await,
+            Self::Form(_) => Some(Body::default()),
+        }
+    }
+
+    /// One attempt, with this token in it.
+    fn request(&self, mut parts: Parts, body: Body, injection: &Injection) -> Result<Request<Body>, ProxyError> {
+        match (self, injection) {
+            (Self::Form(form), Injection::Form { name, pair }) => {
+                let body = inject::into_form(&mut parts, form, name, pair)?;
+                Ok(Request::from_parts(parts, body))
+            }
+            _ => {
+                inject::into_head(&mut parts, injection)?;
+                Ok(Request::from_parts(parts, body))
+            }
+        }
+    }
+}
