@@ -7,6 +7,8 @@ pub mod authorize;
 mod connection;
 mod decided;
 mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod forward;
 pub mod guard;
 pub mod normalise;

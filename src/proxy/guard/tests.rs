@@ -1,1 +1,120 @@
+use super::*;
+use crate::proxy::fixtures;
+use http::{Version, header::HOST};
 
+fn router() -> Router {
+    let mut route = fixtures::route("erp", "");
+    route.host = Some("erp.localhost".into());
+    fixtures::router(&[route], vec![]).unwrap()
+}
+
+fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
+    let mut request = Request::get(uri).body(()).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(*name, value.parse().unwrap());
+    }
+    request.extensions_mut().insert(Connection {
+        local: Address::Tcp("172.17.0.2:8080".parse().unwrap()),
+        peer: Address::Tcp("172.17.0.1:50000".parse().unwrap()),
+        tls: false,
+    });
+    request
+}
+
+fn code(request: &Request<()>) -> Option<&'static str> {
+    judge(request, &router()).err().map(|error| error.code().as_str())
+}
+
+#[test]
+fn only_names_that_the_config_knows_are_served() {
+    for host in [
+        "localhost",
+        "LOCALHOST.:1234",
+        "127.0.0.1:18080",
+        "127.8.9.1",
+        "[::1]:8080",
+        "[::ffff:127.0.0.1]",
+        "bearerd",
+        "erp.localhost:80",
+        "172.17.0.2",
+        "10.1.2.3:8080",
+    ] {
+        assert_eq!(code(&request("/", &[("host", host)])), None, "{host}");
+    }
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "172.17.0.3",
+        "0.0.0.0:8080",
+        "127.1",
+        "bearerd.evil",
+    ] {
+        assert_eq!(code(&request("/", &[("host", host)])), Some("unknown_host"), "{host}");
+    }
+}
+
+#[test]
+fn a_request_names_one_host() {
+    for (uri, headers) in [
+        ("/", &[("host", "localhost"), ("host", "localhost")][..]),
+        ("/", &[]),
+        ("/", &[("host", "")]),
+        ("/", &[("host", "a@localhost")]),
+        ("/", &[("host", "localhost/x")]),
+        ("http://localhost/", &[("host", "bearerd")]),
+        ("http://localhost:81/", &[("host", "localhost:82")]),
+        ("http://evil@localhost/", &[]),
+    ] {
+        assert_eq!(code(&request(uri, headers)), Some("bad_request"), "{uri} {headers:?}");
+    }
+    assert_eq!(code(&request("http://LocalHost:80/", &[("host", "localhost")])), None);
+    assert_eq!(code(&request("http://evil.example/", &[])), Some("unknown_host"));
+    let mut old = request("/", &[]);
+    *old.version_mut() = Version::HTTP_10;
+    assert_eq!(code(&old), None, "HTTP/1.0 has no Host");
+    old.headers_mut().insert(HOST, "evil.example".parse().unwrap());
+    assert_eq!(code(&old), Some("unknown_host"), "but if it has, that counts");
+}
+
+#[test]
+fn pages_of_other_sites_are_refused() {
+    let of = |name, value| code(&request("/", &[("host", "localhost:8080"), (name, value)]));
+    assert_eq!(of("sec-fetch-site", "none"), None);
+    assert_eq!(of("sec-fetch-site", "same-origin"), None);
+    assert_eq!(of("origin", "http://localhost:8080"), None);
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", ""),
+        ("origin", "null"),
+        ("origin", "http://localhost"),
+        ("origin", "https://localhost:8080"),
+        ("origin", "http://127.0.0.1:8080"),
+        ("origin", "https://evil.example"),
+    ] {
+        assert_eq!(of(name, value), Some("browser_refused"), "{name}: {value}");
+    }
+    let two = [
+        ("host", "localhost"),
+        ("origin", "http://localhost"),
+        ("origin", "null"),
+    ];
+    assert_eq!(code(&request("/", &two)), Some("browser_refused"));
+}
+
+#[test]
+fn tunnels_and_echoes_are_refused_with_words() {
+    for method in [Method::CONNECT, Method::TRACE] {
+        let mut request = request("localhost:80", &[("host", "localhost:80")]);
+        *request.method_mut() = method;
+        assert_eq!(code(&request), Some("bad_request"));
+    }
+}
+
+#[test]
+fn the_caller_is_known_as_it_addressed_us() {
+    let caller = judge(&request("/", &[("host", "ERP.localhost.:80")]), &router()).unwrap();
+    assert_eq!(caller.host.as_deref(), Some("erp.localhost"));
+    assert_eq!(caller.authority.unwrap(), "ERP.localhost.:80");
+    assert_eq!(caller.scheme, "http");
+}
