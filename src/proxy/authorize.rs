@@ -106,6 +106,3 @@ where
     };
     attempts.run(&mut inner, parts, body, &handle).await
 }
-
-#[cfg(test)]
-mod tests;

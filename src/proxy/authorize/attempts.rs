@@ -165,3 +165,6 @@ impl Again {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use http::{Method, header::AUTHORIZATION};
+use http_body_util::BodyExt;
+use tower::service_fn;
+
+use super::*;
+use crate::{credential::token::Position, proxy::fixtures};
+
+fn token(generation: u64) -> Arc<Ready> {
+    Arc::new(Ready {
+        injection: fixtures::bearer(&format!("t{generation}")),
+        position: Position { chain: 1, generation },
+        expires: None,
+    })
+}
+
+/// Holds token 1 at first; each renewal answers as the script says, and is written down.
+#[derive(Default)]
+struct Script {
+    renewals: Mutex<Vec<Result<Option<Arc<Ready>>, TokenError>>>,
+    rejected: Mutex<Vec<u64>>,
+}
+
+impl Script {
+    fn renewing(renewals: impl IntoIterator<Item = Result<Option<Arc<Ready>>, TokenError>>) -> Self {
+        let mut renewals: Vec<_> = renewals.into_iter().collect();
+        renewals.reverse();
+        Self {
+            renewals: renewals.into(),
+            ..Self::default()
+        }
+    }
+
+    fn rejected(&self) -> Vec<u64> {
+        self.rejected.lock().unwrap().clone()
+    }
+}
+
+impl Tokens for Script {
+    async fn token(&self, _: Duration) -> Result<Arc<Ready>, TokenError> {
+        Ok(token(1))
+    }
+
+    async fn renewed(&self, rejected: &Ready, _: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
+        self.rejected.lock().unwrap().push(rejected.position.generation);
+        self.renewals.lock().unwrap().pop().unwrap_or(Ok(None))
+    }
+}
+
+struct Outcome {
+    answer: Result<Response<Body>, ProxyError>,
+    /// The token and the body of each attempt.
+    attempts: Vec<(String, String)>,
+    replays: usize,
+}
+
+impl Outcome {
+    fn mark(&self) -> Option<&str> {
+        let mark = self.answer.as_ref().unwrap().headers().get(REPLAYED_HEADER);
+        mark.map(|mark| mark.to_str().unwrap())
+    }
+
+    fn status(&self) -> u16 {
+        self.answer.as_ref().unwrap().status().as_u16()
+    }
+}
+
+/// Sends a request to an upstream that takes only these tokens and answers all others with `refusal`.
+async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, body: Body) -> Outcome {
+    let attempts = Arc::new(Mutex::new(Vec::new()));
+    let good: Vec<String> = good.iter().map(|token| format!("Bearer {token}")).collect();
+    let seen = attempts.clone();
+    let mut upstream = service_fn(move |request: Request<Body>| {
+        let (seen, good) = (seen.clone(), good.clone());
+        async move {
+            let sent = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
+            let text = request.into_body().collect().await.unwrap().to_bytes();
+            let is_good = good.contains(&sent);
+            seen.lock()
+                .unwrap()
+                .push((sent, String::from_utf8(text.to_vec()).unwrap()));
+            let status = if is_good { 200 } else { refusal };
+            Ok(Response::builder().status(status).body(Body::default()).unwrap())
+        }
+    });
+    let replays = AtomicUsize::new(0);
+    let plan = Attempts {
+        patience: Duration::from_secs(5),
+        signs: &[Rejection {
+            status: 419,
+            field: None,
+        }],
+        on_replay: || {
+            replays.fetch_add(1, Ordering::Relaxed);
+        },
+    };
+    let (parts, body) = Request::builder()
+        .method(method)
+        .uri("https://api.example/")
+        .body(body)
+        .unwrap()
+        .into_parts();
+    let answer = plan.run(&mut upstream, parts, body, script).await;
+    drop(upstream);
+    let attempts = attempts.lock().unwrap().clone();
+    Outcome {
+        answer,
+        attempts,
+        replays: replays.into_inner(),
+    }
+}
+
+fn pairs(attempts: &[(String, String)]) -> Vec<(&str, &str)> {
+    attempts.iter().map(|(token, body)| (&**token, &**body)).collect()
+}
+
+#[tokio::test]
+async fn a_good_token_is_sent_once() {
+    let script = Script::default();
+    let outcome = outcome(&script, &["t1"], 401, Method::POST, fixtures::body("x")).await;
+    assert_eq!((outcome.status(), outcome.mark(), outcome.replays), (200, None, 0));
+    assert!(script.rejected().is_empty());
+}
+
+#[tokio::test]
+async fn law_6_a_rejected_token_is_renewed_and_the_request_is_sent_once_more() {
+    let script = Script::renewing([Ok(Some(token(2)))]);
+    let outcome = outcome(&script, &["t2"], 401, Method::POST, fixtures::body("x")).await;
+    assert_eq!((outcome.status(), outcome.mark(), outcome.replays), (200, Some("1"), 1));
+    assert_eq!(pairs(&outcome.attempts), [("Bearer t1", "x"), ("Bearer t2", "x")]);
+    assert_eq!(script.rejected(), [1], "the generation that was sent is rejected");
+}
+
+#[tokio::test]
+async fn law_6_a_second_rejection_passes_through_and_is_told() {
+    let script = Script::renewing([Ok(Some(token(2)))]);
+    let outcome = outcome(&script, &[], 401, Method::GET, Body::default()).await;
+    assert_eq!((outcome.status(), outcome.mark()), (401, Some("1")));
+    assert_eq!(outcome.attempts.len(), 2);
+    assert_eq!(script.rejected(), [1, 2]);
+}
+
+#[tokio::test]
+async fn law_6_without_a_later_token_the_401_passes_through() {
+    let script = Script::renewing([Ok(None)]);
+    let outcome = outcome(&script, &[], 401, Method::GET, Body::default()).await;
+    assert_eq!(
+        (outcome.status(), outcome.mark(), outcome.replays),
+        (401, Some("no"), 0)
+    );
+    assert_eq!(outcome.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_says_what_to_do() {
+    let lost = || TokenError::LoginRequired {
+        detail: "run `bearerd login x`".into(),
+        retry_after: None,
+    };
+    let script = Script::renewing([Err(lost())]);
+    let small = outcome(&script, &[], 401, Method::GET, Body::default()).await;
+    assert_eq!(small.answer.unwrap_err(), ProxyError::Token(lost()));
+
+    let script = Script::renewing([Err(lost())]);
+    let large = fixtures::body(vec![b'x'; kept::LIMIT + 1]);
+    let large = outcome(&script, &[], 401, Method::PUT, large).await;
+    assert_eq!(
+        (large.status(), large.mark()),
+        (401, Some("no")),
+        "it could not have gone through anyway"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_was_not_held_is_not_sent_again_but_the_token_is_renewed() {
+    let script = Script::renewing([Ok(Some(token(2)))]);
+    let large = fixtures::body(vec![b'x'; kept::LIMIT + 1]);
+    let outcome = outcome(&script, &["t2"], 401, Method::PUT, large).await;
+    assert_eq!(
+        (outcome.status(), outcome.mark(), outcome.replays),
+        (401, Some("no"), 0)
+    );
+    assert_eq!(outcome.attempts[0].1.len(), kept::LIMIT + 1, "and it arrived whole");
+    assert_eq!(script.rejected(), [1]);
+}
+
+#[tokio::test]
+async fn other_signs_replay_only_what_may_be_done_twice() {
+    for (method, attempts, mark) in [(Method::PUT, 2, "1"), (Method::POST, 1, "no")] {
+        let script = Script::renewing([Ok(Some(token(2)))]);
+        let outcome = outcome(&script, &["t2"], 419, method, fixtures::body("x")).await;
+        assert_eq!((outcome.attempts.len(), outcome.mark()), (attempts, Some(mark)));
+        assert_eq!(script.rejected(), [1]);
+    }
+}
+
+#[tokio::test]
+async fn a_403_is_nobodys_rejection() {
+    let script = Script::default();
+    let outcome = outcome(&script, &[], 403, Method::GET, Body::default()).await;
+    assert_eq!((outcome.status(), outcome.mark()), (403, None));
+    assert!(script.rejected().is_empty());
+}
+
+fn form_injection() -> Injection {
+    Injection::Form {
+        name: "api_key".into(),
+        pair: Arc::new("api_key=t".into()),
+    }
+}
+
+async fn with_form(method: Method, headers: &[(&'static str, &str)], text: &'static str) -> Result<String, ProxyError> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri("https://api.example/p?api_key=caller&x=1")
+        .body(())
+        .unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let (parts, ()) = request.into_parts();
+    let (again, body) = Again::new(&parts, fixtures::body(text), &form_injection()).await?;
+    let request = again.request(parts, body, &form_injection())?;
+    let length = request.headers().get("content-length").cloned();
+    let uri = request.uri().clone();
+    let text = request.into_body().collect().await.unwrap().to_bytes();
+    if let Some(length) = length {
+        assert_eq!(length, text.len().to_string());
+    }
+    Ok(format!(
+        "{} {}",
+        uri.path_and_query().unwrap(),
+        std::str::from_utf8(&text).unwrap()
+    ))
+}
+
+#[tokio::test]
+async fn law_8_a_form_carries_our_field_only() {
+    let form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+    assert_eq!(
+        with_form(
+            Method::POST,
+            &[form, ("content-length", "24")],
+            "a=1&api%5Fkey=caller&b=2"
+        )
+        .await
+        .unwrap(),
+        "/p?x=1 a=1&b=2&api_key=t"
+    );
+    assert_eq!(with_form(Method::POST, &[form], "").await.unwrap(), "/p?x=1 api_key=t");
+    for (method, headers) in [
+        (Method::GET, &[form][..]),
+        (Method::POST, &[("content-type", "application/json")]),
+        (Method::POST, &[]),
+    ] {
+        assert_eq!(with_form(method, headers, "a=1").await.unwrap(), "/p?x=1&api_key=t a=1");
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_can_not_be_rewritten_is_refused() {
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for odd in ["content-encoding", "content-digest", "digest", "content-md5"] {
+        let refused = with_form(Method::POST, &[form, (odd, "x")], "a=1").await;
+        assert!(matches!(refused, Err(ProxyError::BadRequest(_))), "{odd}");
+    }
+    let text: &'static str = "a".repeat(form::LIMIT + 1).leak();
+    let refused = with_form(Method::POST, &[form], text).await;
+    assert_eq!(refused, Err(ProxyError::BodyTooLarge { limit: form::LIMIT }));
+}
