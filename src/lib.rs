@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod demo;
+pub mod log;
 pub mod manager;
 pub mod metrics;
 pub mod name;

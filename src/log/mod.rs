@@ -1,0 +1,148 @@
+//! The program's log: one line an event, written off the request path.
+//!
+//! Events go through a filter that caps what dependencies may say ([`filter`]) and into a bounded queue that one
+//! thread empties ([`writer`]). A full queue drops lines and counts them, so a slow disk or a blocked pipe never
+//! slows a request.
+
+pub mod filter;
+pub mod writer;
+
+use std::{
+    fs::OpenOptions,
+    io::{self, IsTerminal},
+    path::PathBuf,
+};
+
+use tracing_subscriber::{
+    Layer,
+    fmt::{FormatFields, format::Writer, time::FormatTime},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+};
+
+use crate::clock::Clock;
+
+/// The target of access lines: one a request.
+pub const ACCESS: &str = "bearerd::access";
+/// The target of token events.
+pub const TOKEN: &str = "bearerd::token";
+
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The shape of a line; `None` is readable on a terminal and JSON elsewhere.
+    pub format: Option<Format>,
+    /// The filter, in tracing's `target=level` syntax, such as `info,bearerd::proxy=debug`.
+    pub level: String,
+    /// A file to append to, instead of standard error.
+    pub file: Option<PathBuf>,
+    /// Whether each request has a line.
+    pub access: bool,
+}
+
+/// The shape of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// Readable.
+    Text,
+}
+
+/// Why the log can't be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter is not one.
+    #[error("log.level is not a filter such as 'info' or 'info,bearerd::proxy=debug': {0}")]
+    Level(#[from] filter::FilterError),
+    /// The file can't be opened.
+    #[error("the log file {} can't be opened for writing: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The writer's thread can't be started.
+    #[error("the log's writer can't be started: {0}")]
+    Thread(io::Error),
+    /// A log was started before.
+    #[error("this process has a log already")]
+    AlreadyStarted,
+}
+
+/// Starts the process's log. Lines are written until the [`writer::Flush`] is dropped; `dropped` is called for each
+/// line that found the queue full.
+pub fn start(
+    settings: &Settings,
+    clock: Clock,
+    dropped: impl Fn() + Send + Sync + 'static,
+) -> Result<writer::Flush, LogError> {
+    let (output, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file = file.map_err(|source| LogError::File {
+                path: path.clone(),
+                source,
+            })?;
+            (Box::new(file), false)
+        }
+        None => (Box::new(io::stderr()), io::stderr().is_terminal()),
+    };
+    let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
+    let subscriber = tracing_subscriber::registry().with(layer(settings, terminal, clock, lines)?);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
+    Ok(flush)
+}
+
+/// The layer that filters, formats and queues.
+fn layer<S>(
+    settings: &Settings,
+    terminal: bool,
+    clock: Clock,
+    lines: writer::Lines,
+) -> Result<Box<dyn Layer<S> + Send + Sync>, LogError>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let filter = filter::capped(&settings.level, settings.access)?;
+    let format = settings
+        .format
+        .unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let fmt = tracing_subscriber::fmt::layer()
+        .with_timer(Stamp(clock))
+        .with_writer(lines);
+    Ok(match format {
+        Format::Json => boxed(fmt.json().flatten_event(true).with_current_span(false), filter),
+        Format::Text => boxed(fmt.with_ansi(terminal), filter),
+    })
+}
+
+fn boxed<S, N, E, W>(
+    layer: tracing_subscriber::fmt::Layer<S, N, E, W>,
+    filter: tracing_subscriber::filter::Targets,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + Send + Sync + 'static,
+    E: tracing_subscriber::fmt::FormatEvent<S, N> + Send + Sync + 'static,
+    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+{
+    layer.with_filter(filter).boxed()
+}
+
+/// RFC 3339, in UTC, to the millisecond, read from the program's clock.
+struct Stamp(Clock);
+
+impl FormatTime for Stamp {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        // A wall clock beyond what a timestamp can say is shown as its raw count.
+        match jiff::Timestamp::from_millisecond(self.0.now().wall as i64) {
+            Ok(stamp) => write!(writer, "{stamp:.3}"),
+            Err(_) => write!(writer, "{}", self.0.now().wall),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

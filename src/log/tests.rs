@@ -1,0 +1,124 @@
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+};
+
+use super::*;
+
+/// Collects what is written.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Page {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn logged(format: Format, level: &str, events: impl FnOnce()) -> String {
+    let page = Page::default();
+    let (lines, flush) = writer::spawn(page.clone(), || {}).unwrap();
+    let settings = Settings {
+        format: Some(format),
+        level: level.into(),
+        file: None,
+        access: true,
+    };
+    let layer = layer(&settings, false, Clock::manual(), lines).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
+    drop(flush);
+    page.text()
+}
+
+#[test]
+fn a_json_line_has_its_time_in_utc_and_its_fields_at_the_top() {
+    let text = logged(Format::Json, "info", || {
+        tracing::info!(target: "bearerd::access", status = 200, "answered");
+        tracing::info!(target: "hyper::proto", "chatter");
+    });
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(line["timestamp"], "2025-06-15T15:06:40.000Z");
+    assert_eq!(line["target"], "bearerd::access");
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["message"], "answered");
+}
+
+#[test]
+fn an_event_is_one_line_whatever_it_says() {
+    let text = logged(Format::Text, "info", || {
+        tracing::info!(target: "bearerd::token", "refused: {}", "bad\r\n2025-06-15T15:06:40Z INFO forged");
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.starts_with("2025-06-15T15:06:40.000Z  INFO bearerd::token"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "no colours off a terminal");
+}
+
+/// Blocks in its first write until it is told to go on.
+struct Stuck {
+    entered: mpsc::Sender<()>,
+    go_on: mpsc::Receiver<()>,
+}
+
+impl io::Write for Stuck {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let _ = self.entered.send(());
+        let _ = self.go_on.recv();
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stuck_output_blocks_nobody_and_what_is_dropped_is_counted() {
+    use std::io::Write;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    let (entered, writing) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let count = dropped.clone();
+    let stuck = Stuck { entered, go_on: wait };
+    let (lines, flush) = writer::spawn(stuck, move || {
+        count.fetch_add(1, Ordering::Relaxed);
+    })
+    .unwrap();
+    lines.make_writer().write_all(b"first\n").unwrap();
+    writing.recv().unwrap();
+    for _ in 0..writer::QUEUE + 3 {
+        lines.make_writer().write_all(b"line\n").unwrap();
+    }
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
+    drop(go_on);
+    drop(flush);
+}
+
+#[test]
+fn what_waits_is_written_before_the_end() {
+    let text = logged(Format::Text, "info", || {
+        for count in 0..1000 {
+            tracing::info!(target: "bearerd", count, "line");
+        }
+    });
+    assert_eq!(text.lines().count(), 1000);
+}
