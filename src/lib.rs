@@ -24,6 +24,7 @@ pub mod manager;
 pub mod metrics;
 pub mod name;
 pub mod proxy;
+pub mod serve;
 pub mod store;
 pub mod template;
 pub mod upstream;

@@ -1,0 +1,100 @@
+//! The accept loop.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    task::JoinSet,
+};
+use tower::Service;
+
+use super::{
+    bind::{Bound, Socket},
+    connection::{Connection, Options, run},
+    drain::Drain,
+};
+
+/// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
+/// trying again at once would only burn the processor that the open ones need to finish.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Accepts connections and serves each in a task of its own. Once the drain has started it accepts no more and
+/// returns when the last connection has ended; dropping the future cuts off those that are left.
+///
+/// `on_request` sees each request before the service does: it leaves the connection's ends where the service
+/// looks for them.
+pub async fn serve<S, B, F>(bound: Bound, service: S, on_request: F, options: Options, mut drain: Drain)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
+{
+    let on_request = Arc::new(on_request);
+    let options = Arc::new(options);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&bound.socket) => accepted,
+            // Collected as they end, or a busy listener's set would grow without bound.
+            Some(_) = connections.join_next() => continue,
+            () = drain.started() => break,
+        };
+        let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());
+        let options = options.clone();
+        match accepted {
+            Ok((Stream::Tcp(stream), ends)) => {
+                connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+            }
+            Ok((Stream::Unix(stream), ends)) => {
+                connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted for the moment");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    // Closed before the wait, so that nobody queues up for a server that is going away.
+    drop(bound);
+    while connections.join_next().await.is_some() {}
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(socket: &Socket) -> io::Result<(Stream, Connection)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            // Nagle's algorithm would hold back the ends of answers. A socket that won't is still good.
+            let _ = stream.set_nodelay(true);
+            let ends = Connection {
+                local: stream.local_addr().ok(),
+                peer: Some(peer),
+            };
+            Ok((Stream::Tcp(stream), ends))
+        }
+        Socket::Unix(listener) => {
+            let (stream, _) = listener.accept().await?;
+            Ok((Stream::Unix(stream), Connection::default()))
+        }
+    }
+}
+
+/// Whether only the connection that was about to be accepted is lost (accept(2): already pending network errors).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}

@@ -1,0 +1,117 @@
+//! One connection, from its first byte to its end.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::{Service, ServiceExt};
+
+use super::{
+    drain::Drain,
+    preface::{Version, sniff},
+};
+
+/// The two ends of a connection. Unix sockets have no addresses to speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Connection {
+    /// The address the client connected to.
+    pub local: Option<SocketAddr>,
+    /// The client's own.
+    pub peer: Option<SocketAddr>,
+}
+
+/// How connections are treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How long a new connection may say nothing.
+    pub first_byte_timeout: Duration,
+    /// How long a request's head may take. hyper's timer runs while a kept-alive connection waits for its next
+    /// request too, so this is also how long one may be idle.
+    pub header_timeout: Duration,
+    /// Send header names in title case, and keep the case of those that pass through.
+    pub title_case_headers: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            first_byte_timeout: Duration::from_secs(30),
+            // Longer than the minute for which common clients keep idle connections, so that they close first.
+            header_timeout: Duration::from_secs(75),
+            title_case_headers: false,
+        }
+    }
+}
+
+/// How often a silent HTTP/2 client is asked whether it is still there.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+impl Options {
+    fn builder(&self, version: Version) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .title_case_headers(self.title_case_headers)
+            .preserve_header_case(self.title_case_headers);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP2_PING_INTERVAL);
+        match version {
+            Version::Http1 => builder.http1_only(),
+            Version::Http2 => builder.http2_only(),
+        }
+    }
+}
+
+/// Serves a connection until either side ends it; once the drain has started, until its open requests are answered.
+pub(super) async fn run<I, S, B, F>(
+    stream: I,
+    ends: Connection,
+    service: S,
+    on_request: Arc<F>,
+    options: &Options,
+    mut drain: Drain,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
+{
+    let sniffed = tokio::select! {
+        sniffed = sniff(stream, options.first_byte_timeout) => sniffed,
+        // Nothing was asked, so nothing has to be answered.
+        () = drain.started() => None,
+    };
+    let Some((version, stream)) = sniffed else {
+        return;
+    };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        on_request(&mut request, ends);
+        service.clone().oneshot(request)
+    });
+    let builder = options.builder(version);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.started() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients hang up all the time; hyper's words hold nothing of what was sent.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

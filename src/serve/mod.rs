@@ -1,0 +1,20 @@
+//! Listeners: binding, accepting, one task a connection, and an orderly end.
+//!
+//! Everything is bound before anything is served: [`Bound::bind`] first, [`serve`] later. What is served is any
+//! Tower service; this room knows nothing of what it does.
+
+mod accept;
+mod bind;
+mod connection;
+mod drain;
+mod preface;
+mod signal;
+
+pub use accept::serve;
+pub use bind::{BindError, Bound};
+pub use connection::{Connection, Options};
+pub use drain::{Drain, Switch};
+pub use signal::Signals;
+
+#[cfg(test)]
+mod tests;

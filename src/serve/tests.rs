@@ -1,0 +1,193 @@
+use std::{convert::Infallible, os::unix::fs::PermissionsExt, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    sync::Notify,
+    task::JoinHandle,
+};
+use tower::service_fn;
+
+use super::*;
+use crate::config::checked::Bind;
+
+type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+/// Says over which version and from where it was asked.
+async fn echo(request: Request<Incoming>) -> Answer {
+    let ends = request.extensions().get::<Connection>().copied().unwrap();
+    let text = format!("{:?} {}", request.version(), ends.local.is_some());
+    Ok(Response::builder()
+        .header("x-some-header", "1")
+        .body(text.into_bytes().into())
+        .unwrap())
+}
+
+fn leave_ends(request: &mut Request<Incoming>, ends: Connection) {
+    request.extensions_mut().insert(ends);
+}
+
+async fn loopback() -> Bound {
+    Bound::bind(&Bind::Tcp(([127, 0, 0, 1], 0).into())).await.unwrap()
+}
+
+fn echoing(bound: Bound, options: Options) -> (Switch, JoinHandle<()>) {
+    let (switch, drain) = Switch::new();
+    let server = tokio::spawn(serve(bound, service_fn(echo), leave_ends, options, drain));
+    (switch, server)
+}
+
+const CLOSE: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+async fn read_all(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+#[tokio::test]
+async fn http1_and_http2_are_served_on_one_port() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let (_switch, _server) = echoing(bound, Options::default());
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(CLOSE).await.unwrap();
+    let text = read_all(stream).await;
+    assert!(text.ends_with("\r\n\r\nHTTP/1.1 true"), "{text}");
+
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://localhost/").body(Empty::<Bytes>::new()).unwrap();
+    let body = client
+        .send_request(request)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes();
+    assert_eq!(body, "HTTP/2.0 true");
+}
+
+#[tokio::test]
+async fn header_names_can_be_sent_in_title_case() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let options = Options {
+        title_case_headers: true,
+        ..Options::default()
+    };
+    let (_switch, _server) = echoing(bound, options);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(CLOSE).await.unwrap();
+    let text = read_all(stream).await;
+    assert!(text.contains("\r\nX-Some-Header: 1\r\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_for_its_owner_alone_and_goes_away() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("main.sock");
+    let bound = Bound::bind(&Bind::Unix(path.clone())).await.unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (switch, server) = echoing(bound, Options::default());
+
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(CLOSE).await.unwrap();
+    assert!(read_all(stream).await.ends_with("HTTP/1.1 false"));
+
+    switch.start();
+    server.await.unwrap();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_stale_socket_is_replaced_and_nothing_else_is() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("main.sock");
+    let bind = Bind::Unix(path.clone());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "the file of a process that died stays");
+
+    let bound = Bound::bind(&bind).await.unwrap();
+    let second = Bound::bind(&bind).await.unwrap_err();
+    assert!(matches!(second, BindError::InUse { .. }), "{second}");
+    drop(bound);
+
+    std::fs::write(&path, "notes").unwrap();
+    let refused = Bound::bind(&bind).await.unwrap_err();
+    assert!(matches!(refused, BindError::NotASocket { .. }), "{refused}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "notes");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_to_be() {
+    let bound = loopback().await;
+    let second = Bound::bind(bound.address()).await.unwrap_err();
+    assert!(matches!(second, BindError::InUse { .. }), "{second}");
+}
+
+#[tokio::test]
+async fn a_drain_answers_what_was_asked_and_closes_the_rest() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let (arrived, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = {
+        let (arrived, answer) = (arrived.clone(), answer.clone());
+        service_fn(move |_: Request<Incoming>| {
+            let (arrived, answer) = (arrived.clone(), answer.clone());
+            async move {
+                arrived.notify_one();
+                answer.notified().await;
+                Answer::Ok(Response::new("late".into()))
+            }
+        })
+    };
+    let (switch, drain) = Switch::new();
+    let server = tokio::spawn(serve(bound, slow, leave_ends, Options::default(), drain.clone()));
+
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut asking = TcpStream::connect(address).await.unwrap();
+    asking.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    arrived.notified().await;
+    assert!(!drain.has_started());
+    switch.start();
+    assert!(drain.has_started());
+
+    assert_eq!(read_all(silent).await, "", "nothing was asked, so it is closed");
+    assert!(!server.is_finished(), "an answer is owed");
+    answer.notify_one();
+    assert!(
+        read_all(asking).await.ends_with("late"),
+        "and then closed, though it was kept alive"
+    );
+    server.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "no more is accepted");
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_hung_up_on() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let options = Options {
+        first_byte_timeout: std::time::Duration::from_millis(20),
+        header_timeout: std::time::Duration::from_millis(20),
+        ..Options::default()
+    };
+    let (_switch, _server) = echoing(bound, options);
+    let silent = TcpStream::connect(address).await.unwrap();
+    assert_eq!(read_all(silent).await, "");
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+    read_all(slow).await;
+}
