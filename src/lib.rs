@@ -15,6 +15,7 @@
 //! | 8 | [`demo`] | the emulated vendor APIs |
 //! | 9 | [`cli`] | the commands |
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod credential;

@@ -1,0 +1,163 @@
+//! The admin listener: `/status`, `/credentials/{name}/login` and `/credentials/{name}/refresh`.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer, Serialize};
+use tower::Service;
+
+use super::{
+    answer::{self, Body, Problem},
+    guard,
+    watched::{ActionError, Done, Watched},
+};
+use crate::name::{CredentialName, StepName};
+
+/// The largest body of an action, in bytes: a handful of answers.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// The admin listener as a service.
+#[derive(Debug)]
+pub struct Admin<W>(Arc<W>);
+
+impl<W> Admin<W> {
+    /// The admin listener of a program.
+    pub fn new(watched: Arc<W>) -> Self {
+        Self(watched)
+    }
+}
+
+impl<W> Clone for Admin<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<W, B> Service<Request<B>> for Admin<W>
+where
+    W: Watched,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let watched = self.0.clone();
+        Box::pin(async move {
+            let answered = match guard::check(&request) {
+                Ok(()) => route(&*watched, request).await,
+                Err(refused) => Err(refused),
+            };
+            Ok(answered.unwrap_or_else(|problem| problem.answer()))
+        })
+    }
+}
+
+async fn route<W, B>(watched: &W, request: Request<B>) -> Result<Response<Body>, Problem>
+where
+    W: Watched,
+    B: http_body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match (request.method(), &*segments) {
+        (&Method::GET | &Method::HEAD, ["status"]) => Ok(answer::json(StatusCode::OK, &watched.status())),
+        (&Method::POST, ["credentials", name, "login"]) => {
+            let name = credential(name)?;
+            let ask: Login = read(request).await?;
+            let answers = ask.answers.into_iter().map(|(name, answer)| (name, answer.0)).collect();
+            let step = ask.step.map(|step| step.parse::<StepName>());
+            let step = step
+                .transpose()
+                .map_err(|error| Problem::bad_request(format!("the step is no name: {error}")))?;
+            finish(watched.login(&name, step.as_ref(), answers).await)
+        }
+        (&Method::POST, ["credentials", name, "refresh"]) => finish(watched.refresh(&credential(name)?).await),
+        _ => Err(Problem::no_route(
+            "this listener answers GET /status and POST /credentials/NAME/login and /credentials/NAME/refresh",
+        )),
+    }
+}
+
+/// The body of a login.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    step: Option<String>,
+    #[serde(default)]
+    answers: BTreeMap<String, Answer>,
+}
+
+/// An answer that is hidden from the moment it is read.
+struct Answer(SecretString);
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
+fn credential(name: &str) -> Result<CredentialName, Problem> {
+    name.parse().map_err(|error| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_credential",
+            format!("the path names no credential: {error}"),
+        )
+    })
+}
+
+async fn read<B>(request: Request<B>) -> Result<Login, Problem>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = Limited::new(request.into_body(), LARGEST_BODY).collect().await;
+    let body = body
+        .map_err(|_| Problem::bad_request("the body was cut short or is over 64 KiB"))?
+        .to_bytes();
+    // serde_json's own words may quote the body, and the body holds passwords.
+    serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!(
+            "the body is not {{\"step\": NAME or null, \"answers\": {{NAME: TEXT}}}}; look at line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+fn finish(outcome: Result<Done, ActionError>) -> Result<Response<Body>, Problem> {
+    #[derive(Serialize)]
+    struct Page<'a> {
+        detail: &'a str,
+    }
+    match outcome {
+        Ok(done) => Ok(answer::json(StatusCode::OK, &Page { detail: &done.detail })),
+        Err(error) => {
+            let (status, code) = match &error {
+                ActionError::UnknownCredential(_) => (StatusCode::NOT_FOUND, "unknown_credential"),
+                ActionError::MissingAnswer(_) => (StatusCode::BAD_REQUEST, "missing_answer"),
+                ActionError::NotPossible(_) => (StatusCode::CONFLICT, "not_possible"),
+                ActionError::Failed(_) => (StatusCode::BAD_GATEWAY, "action_failed"),
+            };
+            Err(Problem::new(status, code, error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The program as seen from outside: probes, the metrics page, the status page and what `bearerd login` needs.
+//!
+//! The probes listener ([`Probes`]) only tells; it may be exposed. The admin listener ([`Admin`]) acts with the
+//! credentials too, so it stays on loopback or a Unix socket and refuses what browsers send from other pages.
+//! Both look at the program through [`Watched`].
+
+mod actions;
+mod answer;
+mod guard;
+mod overview;
+mod probes;
+mod status;
+mod watched;
+
+pub use actions::Admin;
+pub use answer::Body;
+pub use guard::LocalAddress;
+pub use overview::Overview;
+pub use probes::Probes;
+pub use status::{CredentialStatus, LastError, Moment, Readiness, Ready, Status};
+pub use watched::{ActionError, Answers, Done, Watched};
+
+#[cfg(test)]
+mod tests;

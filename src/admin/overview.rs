@@ -1,0 +1,249 @@
+//! The program as its token managers see it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    status::{CredentialStatus, Readiness, Ready, Status},
+    watched::{ActionError, Answers, Done, Watched},
+};
+use crate::{
+    clock::{Clock, Now},
+    manager::{LoginError, Manager},
+    metrics::Metrics,
+    name::{CredentialName, StepName},
+};
+
+/// What a program's managers and metrics show, and the actions on its credentials.
+pub struct Overview {
+    managers: ArcSwap<BTreeMap<CredentialName, Manager>>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    started: Now,
+}
+
+impl Overview {
+    /// An overview of these managers; the program's uptime counts from here.
+    pub fn new(managers: Arc<BTreeMap<CredentialName, Manager>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self {
+            managers: ArcSwap::new(managers),
+            metrics,
+            started: clock.now(),
+            clock,
+        }
+    }
+
+    /// Lets go of the managers, whose tasks end only when nobody holds them any more.
+    pub fn let_go(&self) {
+        self.managers.store(Arc::default());
+    }
+
+    fn credentials(&self) -> Vec<CredentialStatus> {
+        let managers = self.managers.load();
+        managers.values().map(|manager| manager.status().into()).collect()
+    }
+
+    fn manager(&self, name: &CredentialName) -> Result<Manager, ActionError> {
+        let managers = self.managers.load();
+        let manager = managers.get(name).cloned();
+        manager.ok_or_else(|| ActionError::UnknownCredential(name.clone()))
+    }
+}
+
+impl Watched for Overview {
+    fn readiness(&self) -> Readiness {
+        readiness(&self.credentials())
+    }
+
+    fn status(&self) -> Status {
+        let credentials = self.credentials();
+        // The boot clock: a stepped wall clock doesn't make a program older.
+        let uptime = self.clock.now().boot.saturating_sub(self.started.boot);
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_seconds: Duration::from_millis(uptime).as_secs(),
+            readiness: readiness(&credentials),
+            credentials,
+        }
+    }
+
+    fn metrics_page(&self) -> String {
+        self.metrics.page()
+    }
+
+    async fn login(
+        &self,
+        credential: &CredentialName,
+        step: Option<&StepName>,
+        answers: Answers,
+    ) -> Result<Done, ActionError> {
+        let manager = self.manager(credential)?;
+        match manager.login(step.map(StepName::as_str), &answers).await {
+            Ok(done) => Ok(Done { detail: done.detail }),
+            Err(error) => {
+                let text = format!("credential '{credential}': {error}");
+                Err(match error {
+                    LoginError::HasSubjects
+                    | LoginError::Static
+                    | LoginError::NoSignIn { .. }
+                    | LoginError::NoStep { .. } => ActionError::NotPossible(text),
+                    LoginError::Unanswered { .. } => ActionError::MissingAnswer(text),
+                    LoginError::Failed(_) | LoginError::NoToken(_) => ActionError::Failed(text),
+                })
+            }
+        }
+    }
+
+    async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
+        match self.manager(credential)?.force() {
+            true => Ok(Done {
+                detail: format!("credential '{credential}' is being renewed; `bearerd status` shows how it goes"),
+            }),
+            false => Err(ActionError::NotPossible(format!(
+                "credential '{credential}' has no token of its own that could be renewed"
+            ))),
+        }
+    }
+}
+
+/// Not ready only for want of a token that is required; whatever else is wrong is a reason to look, not to send
+/// requests elsewhere.
+fn readiness(credentials: &[CredentialStatus]) -> Readiness {
+    let mut status = Ready::Ready;
+    let mut reasons = Vec::new();
+    for credential in credentials {
+        let name = &credential.name;
+        let what = credential.last_error.as_ref().map_or("", |error| &error.text);
+        let (worse, reason) = if credential.required && !credential.usable {
+            match &credential.last_error {
+                None if credential.chain.is_none() => (Ready::Starting, format!("{name}: the first token is awaited")),
+                _ => (
+                    Ready::NotReady,
+                    format!("{name}: no usable token, which is required: {what}"),
+                ),
+            }
+        } else if !credential.usable && credential.last_error.is_some() {
+            (Ready::Degraded, format!("{name}: no usable token: {what}"))
+        } else if credential.unsaved {
+            (
+                Ready::Degraded,
+                format!("{name}: the token in use is not saved: {what}"),
+            )
+        } else if credential.last_error.is_some() {
+            (Ready::Degraded, format!("{name}: the held token still works: {what}"))
+        } else {
+            continue;
+        };
+        if rank(worse) > rank(status) {
+            status = worse;
+        }
+        reasons.push(reason.trim_end_matches([' ', ':']).to_owned());
+    }
+    Readiness { status, reasons }
+}
+
+/// The worst verdict is the whole program's.
+fn rank(ready: Ready) -> u8 {
+    match ready {
+        Ready::Ready => 0,
+        Ready::Degraded => 1,
+        Ready::Starting => 2,
+        Ready::NotReady => 3,
+        Ready::Draining => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{LastError, Moment};
+
+    fn live() -> CredentialStatus {
+        CredentialStatus {
+            name: "shop".into(),
+            state: "live".into(),
+            usable: true,
+            required: true,
+            subjects: None,
+            chain: Some(1),
+            generation: Some(1),
+            obtained: None,
+            expires: None,
+            next_renewal: None,
+            dies: None,
+            last_error: None,
+            what_to_do: None,
+            unsaved: false,
+        }
+    }
+
+    fn failed() -> Option<LastError> {
+        Some(LastError {
+            at: Moment(0),
+            code: "refused".into(),
+            text: "it said no".into(),
+        })
+    }
+
+    fn verdict(credentials: &[CredentialStatus]) -> (Ready, Vec<String>) {
+        let readiness = readiness(credentials);
+        (readiness.status, readiness.reasons)
+    }
+
+    #[test]
+    fn only_a_required_credential_without_a_token_stops_requests() {
+        assert_eq!(verdict(&[]), (Ready::Ready, vec![]));
+        assert_eq!(verdict(&[live()]), (Ready::Ready, vec![]));
+        let idle = CredentialStatus {
+            usable: false,
+            required: false,
+            chain: None,
+            ..live()
+        };
+        assert_eq!(
+            verdict(std::slice::from_ref(&idle)),
+            (Ready::Ready, vec![]),
+            "nobody asked yet"
+        );
+        let starting = CredentialStatus {
+            required: true,
+            ..idle.clone()
+        };
+        assert_eq!(verdict(std::slice::from_ref(&starting)).0, Ready::Starting);
+        let dead = CredentialStatus {
+            last_error: failed(),
+            ..starting.clone()
+        };
+        let (status, reasons) = verdict(&[live(), starting, dead.clone()]);
+        assert_eq!(status, Ready::NotReady);
+        assert_eq!(
+            reasons,
+            [
+                "shop: the first token is awaited",
+                "shop: no usable token, which is required: it said no"
+            ]
+        );
+        let unimportant = CredentialStatus {
+            required: false,
+            ..dead
+        };
+        assert_eq!(verdict(&[unimportant]).0, Ready::Degraded);
+    }
+
+    #[test]
+    fn trouble_that_hurts_nobody_yet_is_told() {
+        let failing = CredentialStatus {
+            last_error: failed(),
+            ..live()
+        };
+        let held = vec!["shop: the held token still works: it said no".to_owned()];
+        assert_eq!(verdict(&[failing]), (Ready::Degraded, held));
+        let unsaved = CredentialStatus {
+            unsaved: true,
+            ..live()
+        };
+        let told = vec!["shop: the token in use is not saved".to_owned()];
+        assert_eq!(verdict(&[unsaved]), (Ready::Degraded, told));
+    }
+}
