@@ -1,0 +1,192 @@
+//! `bearerd status`: the running one's credentials.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use http::Method;
+
+use super::{
+    Failure,
+    call::{Ask, call, detail},
+    load::load,
+    table,
+};
+use crate::{
+    admin::{Moment, Status},
+    clock::Clock,
+    config::checked::{Bind, Config},
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Print the answer as it comes, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
+    let loaded = load(files)?;
+    let ask = Ask {
+        method: Method::GET,
+        path: "/status",
+        json: None,
+        patience: PATIENCE,
+    };
+    let (code, body) = call(admin(&loaded.config)?, &ask)?;
+    if !code.is_success() {
+        return Err(Failure::Failed(detail(code, &body)));
+    }
+    if options.json {
+        output.write_all(&body)?;
+        return Ok(writeln!(output)?);
+    }
+    let status: Status = serde_json::from_slice(&body).map_err(|error| {
+        Failure::Failed(format!(
+            "the answer can't be read ({error}): is the running bearerd of another version than {}?",
+            env!("CARGO_PKG_VERSION")
+        ))
+    })?;
+    Ok(write(&status, Moment(Clock::system().now().wall), output)?)
+}
+
+/// The admin listener's address.
+pub(super) fn admin(config: &Config) -> Result<&Bind, Failure> {
+    config.admin.as_ref().ok_or_else(|| {
+        Failure::failed(
+            "the config has no admin listener to ask: add `admin: { bind: \"127.0.0.1:9901\" }` and restart bearerd",
+        )
+    })
+}
+
+fn write(status: &Status, now: Moment, output: &mut dyn Write) -> io::Result<()> {
+    let verdict = serde_json::to_value(status.readiness.status).unwrap_or_default();
+    writeln!(
+        output,
+        "bearerd {}, up for {}: {}",
+        status.version,
+        span(status.uptime_seconds),
+        verdict.as_str().unwrap_or_default()
+    )?;
+    for reason in &status.readiness.reasons {
+        writeln!(output, "  {reason}")?;
+    }
+    writeln!(output)?;
+    let dash = || "-".to_owned();
+    let rows: Vec<[String; 6]> = status
+        .credentials
+        .iter()
+        .map(|credential| {
+            let position = credential.chain.zip(credential.generation);
+            let unsaved = if credential.unsaved { ", not saved" } else { "" };
+            [
+                credential.name.to_string(),
+                format!("{}{unsaved}", credential.state),
+                credential.subjects.map_or_else(dash, |count| count.to_string()),
+                position.map_or_else(dash, |(chain, generation)| format!("{chain}.{generation}")),
+                credential.expires.map_or_else(dash, |at| relative(at, now)),
+                credential.next_renewal.map_or_else(dash, |at| relative(at, now)),
+            ]
+        })
+        .collect();
+    let head = ["CREDENTIAL", "STATE", "SUBJECTS", "GENERATION", "EXPIRES", "RENEWS"];
+    table::write(output, head, &rows)?;
+    for credential in &status.credentials {
+        if let Some(error) = &credential.last_error {
+            let when = relative(error.at, now);
+            writeln!(output, "\n{}: {} ({when})", credential.name, error.text)?;
+        }
+        if let Some(what) = &credential.what_to_do {
+            writeln!(output, "\n{}: what to do: {what}", credential.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// A moment as people say it.
+fn relative(at: Moment, now: Moment) -> String {
+    match at.0.checked_sub(now.0) {
+        Some(ahead) => format!("in {}", span(ahead / 1000)),
+        None => format!("{} ago", span((now.0 - at.0) / 1000)),
+    }
+}
+
+/// Seconds in the two largest units that say something.
+fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{CredentialStatus, LastError, Readiness, Ready};
+
+    #[test]
+    fn the_page_says_what_to_do() {
+        let live = CredentialStatus {
+            name: "fluent".into(),
+            state: "live".into(),
+            usable: true,
+            required: false,
+            subjects: None,
+            chain: Some(1),
+            generation: Some(12),
+            obtained: Some(Moment(500_000)),
+            expires: Some(Moment(1_000_000 + 3_725_000)),
+            next_renewal: Some(Moment(1_000_000 + 61_000)),
+            dies: None,
+            last_error: None,
+            what_to_do: None,
+            unsaved: true,
+        };
+        let dead = CredentialStatus {
+            name: "pos".into(),
+            state: "login_required".into(),
+            expires: Some(Moment(970_000)),
+            next_renewal: None,
+            last_error: Some(LastError {
+                at: Moment(100_000),
+                code: "refused".into(),
+                text: "invalid_grant".into(),
+            }),
+            what_to_do: Some("bearerd login pos".into()),
+            unsaved: false,
+            ..live.clone()
+        };
+        let status = Status {
+            version: "1.2.3".into(),
+            uptime_seconds: 90_061,
+            readiness: Readiness {
+                status: Ready::Degraded,
+                reasons: vec!["pos has no usable token".into()],
+            },
+            credentials: vec![live, dead],
+        };
+        let mut output = Vec::new();
+        write(&status, Moment(1_000_000), &mut output).unwrap();
+        let expected = "\
+bearerd 1.2.3, up for 1 d 1 h: degraded
+  pos has no usable token
+
+CREDENTIAL  STATE            SUBJECTS  GENERATION  EXPIRES      RENEWS
+fluent      live, not saved  -         1.12        in 1 h 2 min  in 1 min 1 s
+pos         login_required   -         1.12        30 s ago      -
+
+pos: invalid_grant (15 min 0 s ago)
+
+pos: what to do: bearerd login pos
+";
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(squeezed(&String::from_utf8(output).unwrap()), squeezed(expected));
+    }
+}
