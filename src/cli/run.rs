@@ -127,6 +127,7 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
             last_drain,
         ));
     }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     ready(&addresses)?;
 
     let signal = signals.next().await;
