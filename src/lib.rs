@@ -16,6 +16,7 @@
 //! | 9 | [`cli`] | the commands |
 
 pub mod admin;
+pub mod assemble;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -20,6 +20,7 @@ use crate::{
     log,
     metrics::Metrics,
     name::{CredentialName, StepName},
+    proxy,
     serve::{self, Bound, Connection, Drain, Signals, Switch},
 };
 
@@ -98,7 +99,13 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
             title_case_headers: listener.title_case_headers,
             ..serve::Options::default()
         };
-        let describe = |_: &mut http::Request<_>, _: Connection| {};
+        let describe = |request: &mut http::Request<_>, ends: Connection| {
+            request.extensions_mut().insert(proxy::Connection {
+                local: ends.local.map_or(proxy::Address::Unix, proxy::Address::Tcp),
+                peer: ends.peer.map_or(proxy::Address::Unix, proxy::Address::Tcp),
+                tls: false,
+            });
+        };
         proxies.spawn(serve::serve(bound, stack, describe, options, drain.clone()));
     }
     if let Some(bound) = probes {

@@ -41,6 +41,18 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// A token that nobody needs to hear about.
+    pub fn new(injection: Injection, position: Position, expires: Option<Deadline>) -> Self {
+        Self {
+            injection,
+            position,
+            expires,
+            renew_at: None,
+            told: AtomicBool::new(true),
+            on_trial: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it may still be sent.
     pub fn is_usable(&self, now: Now) -> bool {
         self.expires.is_none_or(|expires| !expires.has_passed(now))
@@ -181,14 +193,7 @@ impl Drop for Waiting<'_> {
 impl TokenHandle {
     /// A handle that always has this.
     pub fn fixed(injection: Injection) -> Self {
-        Self(Kind::Fixed(Arc::new(Ready {
-            injection,
-            position: Position::default(),
-            expires: None,
-            renew_at: None,
-            told: AtomicBool::new(true),
-            on_trial: AtomicBool::new(false),
-        })))
+        Self(Kind::Fixed(Arc::new(Ready::new(injection, Position::default(), None))))
     }
 
     pub(super) fn of_task(shared: Arc<Shared>, commands: mpsc::UnboundedSender<Command>) -> Self {

@@ -136,6 +136,14 @@ impl Manager {
         Ok(Self(Arc::new(Inner { spec, tokens })))
     }
 
+    /// A manager whose token is always this one.
+    pub fn fixed(spec: Arc<Spec>, handle: TokenHandle) -> Self {
+        Self(Arc::new(Inner {
+            spec,
+            tokens: Handles::One(handle),
+        }))
+    }
+
     /// What it manages.
     pub fn spec(&self) -> &Arc<Spec> {
         &self.0.spec

@@ -29,6 +29,9 @@ pub(super) trait Tokens: Sync {
         rejected: &Ready,
         patience: Duration,
     ) -> impl Future<Output = Result<Option<Arc<Ready>>, TokenError>> + Send;
+
+    /// The API took this token: whatever it thought of the request, it knew who asked.
+    fn accepted(&self, ready: &Ready);
 }
 
 impl Tokens for TokenHandle {
@@ -38,6 +41,10 @@ impl Tokens for TokenHandle {
 
     async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
         TokenHandle::renewed(self, rejected, patience).await
+    }
+
+    fn accepted(&self, ready: &Ready) {
+        TokenHandle::accepted(self, ready);
     }
 }
 
@@ -82,7 +89,10 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         let response = send(inner, request).await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         let may_replay = match verdict {
-            Verdict::Silent => return Ok(response),
+            Verdict::Silent => {
+                note_success(tokens, &ready, &response);
+                return Ok(response);
+            }
             Verdict::Unauthorized => true,
             Verdict::Rejected => parts.method.is_idempotent(),
         };
@@ -110,11 +120,20 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         let request = again.request(parts, body, &later.injection)?;
         let response = send(inner.ready().await?, request).await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
-        if verdict != Verdict::Silent {
+        if verdict == Verdict::Silent {
+            note_success(tokens, &later, &response);
+        } else {
             // So that the manager knows that renewing is of no use just now (law 6); the answer passes through.
             let _ = tokens.renewed(&later, self.patience).await;
         }
         Ok(marked(response, "1"))
+    }
+}
+
+/// A server's own failure says nothing of the token.
+fn note_success(tokens: &impl Tokens, ready: &Ready, response: &Response<Body>) {
+    if !response.status().is_server_error() {
+        tokens.accepted(ready);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use http::HeaderMap;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     proxy::{ProxyError, route::Entry},
@@ -12,7 +12,7 @@ use crate::{
 
 /// The parts of a request's subject, by name, in the credential's order: an extension of each routed request.
 #[derive(Clone, Default)]
-pub struct Subject(Vec<(String, String)>);
+pub struct Subject(Vec<(String, SecretString)>);
 
 impl Subject {
     /// Reads each part from exactly one place: one that is absent, empty or repeated could be another's token.
@@ -44,13 +44,13 @@ impl Subject {
                 .from
                 .render(&RequestValues::new(headers, captures, None))
                 .map_err(|lack| missing(lack.scope, &lack.name, "none"))?;
-            parts.push((part.name.clone(), text.expose_secret().to_owned()));
+            parts.push((part.name.clone(), text));
         }
         Ok(Self(parts))
     }
 
     /// Names and texts.
-    pub fn parts(&self) -> &[(String, String)] {
+    pub fn parts(&self) -> &[(String, SecretString)] {
         &self.0
     }
 }
@@ -80,10 +80,6 @@ impl<'r> RequestValues<'r> {
 
 impl Values for RequestValues<'_> {
     fn value(&self, scope: Scope, name: &str) -> Option<Cow<'_, str>> {
-        let named = |pairs: &'_ [(String, String)]| {
-            let pair = pairs.iter().position(|(other, _)| other == name)?;
-            Some(pair)
-        };
         let text = match scope {
             Scope::Header => {
                 let mut values = self.headers.get_all(name).iter();
@@ -92,10 +88,10 @@ impl Values for RequestValues<'_> {
                 };
                 std::str::from_utf8(value.as_bytes()).ok()?
             }
-            Scope::Path => &self.captures[named(self.captures)?].1,
+            Scope::Path => &self.captures.iter().find(|(other, _)| other == name)?.1,
             Scope::Subject => {
-                let parts = self.subject?.parts();
-                &parts[named(parts)?].1
+                let (_, value) = self.subject?.parts().iter().find(|(other, _)| other == name)?;
+                value.expose_secret()
             }
             Scope::Ask | Scope::Token => return None,
         };

@@ -11,11 +11,8 @@ use super::*;
 use crate::{credential::token::Position, proxy::fixtures};
 
 fn token(generation: u64) -> Arc<Ready> {
-    Arc::new(Ready {
-        injection: fixtures::bearer(&format!("t{generation}")),
-        position: Position { chain: 1, generation },
-        expires: None,
-    })
+    let injection = fixtures::bearer(&format!("t{generation}"));
+    Arc::new(Ready::new(injection, Position { chain: 1, generation }, None))
 }
 
 /// Holds token 1 at first; each renewal answers as the script says, and is written down.
@@ -49,6 +46,8 @@ impl Tokens for Script {
         self.rejected.lock().unwrap().push(rejected.position.generation);
         self.renewals.lock().unwrap().pop().unwrap_or(Ok(None))
     }
+
+    fn accepted(&self, _: &Ready) {}
 }
 
 struct Outcome {

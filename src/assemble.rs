@@ -1,0 +1,175 @@
+//! A checked config becomes a running program.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    clock::Clock,
+    config::checked::{Bind, Config, Listener, State, Tls},
+    manager::{Closing, Environment, Manager, StartError},
+    metrics::Metrics,
+    name::{CredentialName, ListenerName, UpstreamName},
+    proxy::{ListenerContext, Router, RouterError, Stack, Target, stack},
+    store::{self, StoreError, TokenStore},
+    upstream::{self, Client, Exchange, Settings, SettingsError},
+};
+
+/// Why a checked config can't be run.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An upstream's settings can't be used together.
+    #[error("upstreams.{upstream}: {source}")]
+    Upstream {
+        /// Which.
+        upstream: UpstreamName,
+        /// Why.
+        source: SettingsError,
+    },
+    /// A credential's settings can't be used together.
+    #[error("credentials.{credential}: {source}")]
+    Endpoint {
+        /// Which.
+        credential: CredentialName,
+        /// Why.
+        source: SettingsError,
+    },
+    /// A credential can't start.
+    #[error("credentials.{credential}: {source}")]
+    Credential {
+        /// Which.
+        credential: CredentialName,
+        /// Why.
+        source: StartError,
+    },
+    /// The routes can't be served.
+    #[error(transparent)]
+    Routes(#[from] RouterError),
+}
+
+/// A program that is ready to be served; nothing is bound yet.
+pub struct Program {
+    /// What each listener serves.
+    pub listeners: Vec<(Listener, ListenerName, Stack)>,
+    /// The probes' address.
+    pub probes: Option<Bind>,
+    /// The admin listener's address.
+    pub admin: Option<Bind>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The token managers.
+    pub managers: Arc<BTreeMap<CredentialName, Manager>>,
+    closing: Closing,
+}
+
+impl Program {
+    /// Builds it: opens the store, starts the managers, makes each listener's stack. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
+        let metrics = Arc::new(Metrics::new());
+        let store = open_store(&config.state, &clock).await?;
+        let (environment, closing) = Environment::new(store, clock.clone(), metrics.clone());
+        let managers = Arc::new(managers(&config, &environment)?);
+        let targets = targets(&config)?;
+        let mut listeners = Vec::new();
+        for (name, listener) in config.listeners {
+            let router = Router::new(&name, &listener, &config.routes, &targets, &managers)?;
+            let stack = stack(ListenerContext {
+                name: name.clone(),
+                router: Arc::new(ArcSwap::from_pointee(router)),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+            });
+            listeners.push((listener, name, stack));
+        }
+        Ok(Self {
+            listeners,
+            probes: config.probes,
+            admin: config.admin,
+            metrics,
+            managers,
+            closing,
+        })
+    }
+
+    /// Ends the managers' tasks once nothing is under way: whether that came within `patience`. To be called after
+    /// the last request, for a spend outlives its caller.
+    pub async fn shutdown(self, patience: Duration) -> bool {
+        self.closing.finish(patience).await
+    }
+}
+
+async fn open_store(state: &State, clock: &Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
+    match state {
+        State::Memory => Ok(store::memory(clock.clone())),
+        State::Sqlite { path } => {
+            let (path, clock) = (path.clone(), clock.clone());
+            // Opening reads the file, and may wait for another process's lock.
+            match tokio::task::spawn_blocking(move || store::sqlite(&path, clock)).await {
+                Ok(store) => store,
+                Err(panic) => Err(StoreError {
+                    store: "sqlite",
+                    verb: "open",
+                    reason: panic.to_string(),
+                }),
+            }
+        }
+    }
+}
+
+fn managers(config: &Config, environment: &Environment) -> Result<BTreeMap<CredentialName, Manager>, AssembleError> {
+    let mut managers = BTreeMap::new();
+    for (name, credential) in &config.credentials {
+        let settings = Settings {
+            tls: tls(&credential.tls),
+            ..Settings::default()
+        };
+        let exchange = Exchange::new(&settings).map_err(|source| AssembleError::Endpoint {
+            credential: name.clone(),
+            source,
+        })?;
+        let manager = Manager::start(credential.spec.clone(), exchange, environment.clone());
+        let manager = manager.map_err(|source| AssembleError::Credential {
+            credential: name.clone(),
+            source,
+        })?;
+        managers.insert(name.clone(), manager);
+    }
+    Ok(managers)
+}
+
+fn targets(config: &Config) -> Result<BTreeMap<UpstreamName, Arc<Target>>, AssembleError> {
+    let mut targets = BTreeMap::new();
+    for (name, upstream) in &config.upstreams {
+        let settings = Settings {
+            tls: tls(&upstream.tls),
+            connect_timeout: upstream.connect_timeout,
+            response_timeout: upstream.response_timeout,
+        };
+        let client = Client::new(&settings).map_err(|source| AssembleError::Upstream {
+            upstream: name.clone(),
+            source,
+        })?;
+        let target = Target {
+            name: name.clone(),
+            base: upstream.url.clone(),
+            client,
+        };
+        targets.insert(name.clone(), Arc::new(target));
+    }
+    Ok(targets)
+}
+
+fn tls(tls: &Tls) -> upstream::Tls {
+    let tls = tls.clone();
+    upstream::Tls {
+        ca: tls.ca,
+        client: tls.client,
+        server_name: tls.server_name,
+    }
+}
