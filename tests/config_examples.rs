@@ -1,0 +1,81 @@
+//! Every example is a good config, and the schema in the repository is the code's.
+
+mod config_fixture;
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use config_fixture::load_text;
+
+/// The variables that a text reads, each with a value.
+fn variables(text: &str) -> Vec<(String, String)> {
+    text.split("${env:")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| (name.to_owned(), format!("value of {name}").replace(' ', "-")))
+        .collect()
+}
+
+#[test]
+fn every_example_is_a_good_config_and_every_preset_has_one() {
+    let mut used = BTreeSet::new();
+    let mut examples = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let env = variables(&text);
+        let env: Vec<(&str, &str)> = env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let loaded = load_text(&text, &env).unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
+        assert_eq!(loaded.warnings, [], "{}", path.display());
+        assert!(!loaded.config.routes.is_empty(), "{}", path.display());
+        used.extend(
+            text.lines()
+                .filter_map(|line| line.trim().strip_prefix("preset: ").map(ToOwned::to_owned)),
+        );
+        examples += 1;
+    }
+    assert!(examples >= 10, "only {examples} examples were found");
+    let presets: BTreeSet<String> = bearerd::config::presets()
+        .iter()
+        .map(|preset| preset.name.to_owned())
+        .collect();
+    assert_eq!(used, presets);
+}
+
+/// `UPDATE_SCHEMA=1 cargo test --test config_examples` writes it anew.
+#[test]
+fn the_schema_in_the_repository_is_the_codes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/schema.json");
+    let schema = format!("{:#}\n", bearerd::config::schema());
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+    assert_eq!(
+        fs::read_to_string(&path).unwrap_or_default(),
+        schema,
+        "config/schema.json is out of step: UPDATE_SCHEMA=1 cargo test --test config_examples"
+    );
+}
+
+#[test]
+fn every_key_of_the_schema_says_what_it_is() {
+    fn undescribed(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        if let Some(properties) = schema.get("properties").and_then(|it| it.as_object()) {
+            for (key, property) in properties {
+                let path = format!("{path}.{key}");
+                if property.get("description").is_none() {
+                    found.push(path.clone());
+                }
+            }
+        }
+    }
+    let schema = bearerd::config::schema();
+    let mut found = Vec::new();
+    undescribed(&schema, "", &mut found);
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        undescribed(definition, name, &mut found);
+    }
+    assert_eq!(found, [] as [String; 0]);
+}

@@ -1,0 +1,377 @@
+//! What is wrong with a config is said at its line, all of it in one run, and never with a value.
+
+mod config_fixture;
+
+use std::path::PathBuf;
+
+use bearerd::config::{find, load};
+use config_fixture::{load_text, surroundings};
+
+fn faults(text: &str) -> Vec<String> {
+    match load_text(text, &[]) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.to_string().lines().map(ToOwned::to_owned).collect(),
+    }
+}
+
+/// A config that is good but for what stands in `credentials`.
+fn credential_faults(text: &str) -> Vec<String> {
+    faults(&format!("credentials:\n  a:\n{text}"))
+}
+
+#[test]
+fn nine_faults_are_told_in_one_run_each_at_its_line() {
+    let text = "\
+listeners:
+  main: { bind: 127.0.0.1:8080 }
+  open: { bind: 0.0.0.0:8081 }
+credentials:
+  fluent:
+    preset: fluent-commerce-integration
+    params:
+      acount: acme.sandbox
+      base_url: https://fluent.example
+      client_secret: \"${env:NOT_SET}\"
+      username: \"${file:/run/secrets/absent}\"
+      password: canary
+  key:
+    grant: { type: static, token: canary }
+    keep_alive: canary
+upstreams:
+  fluent: { credential: fluent }
+  plain: { url: \"http://api.example\", credential: key }
+routes:
+  one: { prefix: /a, upstream: fluent }
+  two: { prefix: /a, upstream: plain }
+  three: { prefix: /c, upstream: fluentt }
+  four: { prefix: /d, upsteam: plain, upstream: plain }
+";
+    assert_eq!(
+        faults(text),
+        [
+            "bearerd.yaml:3:17: listeners.open.bind: this address is not loopback, so others than this host could use the \
+             credentials; bind to 127.0.0.1, or say `expose: true`",
+            "bearerd.yaml:8:7: credentials.fluent.params.acount: unknown parameter of preset fluent-commerce-integration; \
+             did you mean `account`?",
+            "bearerd.yaml:10:22: credentials.fluent.params.client_secret: the environment variable NOT_SET is not set; \
+             set it, or give the value another way",
+            "bearerd.yaml:11:17: credentials.fluent.params.username: the file /run/secrets/absent can't be read: \
+             no such file; check its path and its permissions",
+            "bearerd.yaml:15:17: credentials.key.keep_alive: this is to be true or false",
+            "bearerd.yaml:18:17: upstreams.plain.url: this URL is plain http and not of this host, so the credential \
+             would be sent in the clear; use https, or say `insecure: true`",
+            "bearerd.yaml:21:3: routes.two: routes `one` and `two` want the same requests; tell them apart by listener, \
+             host, prefix, path or methods",
+            "bearerd.yaml:22:34: routes.three.upstream: there is no upstream of that name; did you mean `fluent`?",
+            "bearerd.yaml:23:23: routes.four.upsteam: unknown key; did you mean `upstream`?",
+        ]
+    );
+}
+
+#[test]
+fn no_fault_shows_a_value() {
+    // The canary stands wherever a value can.
+    let text = "\
+listeners: { main: { bind: canary, hosts: [canary/canary], expose: canary } }
+probes: canary
+admin: [canary]
+state: { store: canary, path: canary }
+tls: { ca: \"-canary\", client_cert: x }
+log: { level: \"canary=canary=canary\", format: canary, access: canary }
+credentials:
+  a: { preset: canary }
+  b: { grant: canary }
+  c: { grant: { type: canary, token: canary } }
+  d: { grant: { type: static, token: \"canary\\ncanary\" } }
+  e: { grant: { type: client_credentials, token_url: \"canary canary\", client_id: canary, client_secret: \"${canary\" } }
+  f: { sign_in: { request: { method: \"can ary\", url: canary, json: \"{canary\" } } }
+  g: { sign_in: { request: { url: \"https://canary:canary@host.example/\", headers: { x: \"canary\\rcanary\" } } } }
+  h: { grant: { type: static, token: x }, placement: canary, on_doubt: canary, grace: canary, lease: 1s }
+  i: { grant: { type: static, token: x }, placement: { basic: { username: canary, password: canary } } }
+  j: { grant: { type: static, token: x }, reply: { ok: [canary], access_token: [canary] }, rejected: [canary] }
+  k: { preset: pos, params: { base_url: canary, username: [canary] } }
+  l: { preset: flowlu-api-key, params: { account: \"canary/canary\", api_key: canary } }
+upstreams:
+  a: { url: canary, credential: canary, connect_timeout: canary }
+  b: { url: \"https://host.example/?canary\", credential: l }
+routes:
+  a: { listener: canary, host: \"canary:1\", prefix: canary, path: canary, methods: [\"can ary\"], allow: [canary], upstream: canary }
+";
+    let told = faults(text);
+    assert!(told.len() > 35, "{told:#?}");
+    for fault in &told {
+        // Where a file can't be read its name is told: that is no secret.
+        let fault = fault.replace("-canary can't be read", "");
+        assert!(!fault.contains("canary"), "{fault}");
+        assert!(fault.starts_with("bearerd.yaml:"), "{fault}");
+    }
+    let broken = faults("a: {canary: canary\nb: canary");
+    assert!(broken.len() == 1 && !broken[0].contains("canary"), "{broken:?}");
+}
+
+#[test]
+fn one_cause_is_one_fault() {
+    // A faulty upstream and a faulty credential still count as known.
+    assert_eq!(
+        faults(
+            "credentials: { a: { preset: poss } }\nupstreams: { u: { credential: a } }\nroutes: { r: { upstream: u, \
+             credential: a } }\n"
+        ),
+        ["bearerd.yaml:1:29: credentials.a.preset: there is no preset of that name; did you mean `pos`?"]
+    );
+    assert_eq!(
+        faults("upstreams: { u: { url: 5 } }\nroutes: { r: { upstream: u } }\n").len(),
+        1
+    );
+    assert_eq!(
+        faults("credentials: { a: { preset: pos, params: { base_url: x } } }\nupstreams: { u: { credential: a } }\n")
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_parameter_that_only_its_use_requires_names_both_ways_out() {
+    assert_eq!(
+        credential_faults(
+            "    preset: flowlu-api-key\n    params: { api_key: x }\nupstreams: { u: { credential: a } }\n"
+        ),
+        [
+            "bearerd.yaml:2:3: credentials.a: preset flowlu-api-key needs the parameter `account`, or `base_url` itself; \
+          `account` is: The account's name, the first part of its address"
+        ]
+    );
+    // Unused, it is not missed.
+    let unused = "    preset: flowlu-api-key\n    params: { api_key: x }\nupstreams: { u: { credential: a, url: https://a.example } }\n";
+    assert_eq!(credential_faults(unused), [] as [String; 0]);
+}
+
+#[test]
+fn a_request_never_chooses_where_a_credential_goes() {
+    for url in [
+        "https://${subject:t}.example/",
+        "https://api.example:${subject:t}/",
+        "${subject:t}",
+        "https://api.example${subject:t}",
+    ] {
+        let told = credential_faults(&format!(
+            "    subject: {{ t: \"${{header:x}}\" }}\n    sign_in: {{ request: {{ url: \"{url}\" }} }}\n"
+        ));
+        assert!(
+            told.len() == 1 && told[0].contains("no request may reach"),
+            "{url}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn references_must_have_answers_where_they_stand() {
+    for (credential, words) in [
+        (
+            "sign_in: { request: { url: \"https://a.example/${header:x}\" } }",
+            "nothing answers `${header:x}` here; declare a part of the subject",
+        ),
+        (
+            "sign_in: { request: { url: \"https://a.example/${subject:x}\" } }",
+            "the subject has no part `x`",
+        ),
+        (
+            "sign_in: { request: { url: \"https://a.example/${token:refresh}\" } }",
+            "nothing answers `${token:refresh}` here",
+        ),
+        (
+            "refresh: { request: { url: \"https://a.example/${ask:x}\" } }",
+            "nothing answers `${ask:x}` here",
+        ),
+        (
+            "sign_in: { request: { url: \"https://a.example/${evn:x}\" } }",
+            "unknown scope `evn` in a reference; did you mean `env`?",
+        ),
+        (
+            "sign_in: { request: { url: \"https://a.example/${param:x}\" } }",
+            "only a preset has parameters",
+        ),
+        (
+            "grant: { type: static, token: \"${token:access}\" }",
+            "nothing answers `${token:access}` here",
+        ),
+    ] {
+        let told = credential_faults(&format!("    {credential}\n"));
+        assert!(told.len() == 1 && told[0].contains(words), "{credential}: {told:?}");
+    }
+}
+
+#[test]
+fn a_seed_needs_a_store_or_a_sign_in() {
+    let seeded = "credentials:\n  a: { preset: flow-retail-device, params: { app_id: x, refresh_token: y } }\n";
+    let memory = format!("state: {{ store: memory }}\n{seeded}");
+    let told = faults(&memory);
+    assert!(
+        told.len() == 1 && told[0].contains("use `state: {store: sqlite}`"),
+        "{told:?}"
+    );
+    assert_eq!(faults(seeded), [] as [String; 0]);
+}
+
+#[test]
+fn other_stores_and_settings_that_contradict_are_faults() {
+    for (text, words) in [
+        ("state: { store: redis }", "this store is not supported yet"),
+        ("state: { store: sqlite, keys: [x] }", "unknown key"),
+        ("admin: { bind: 0.0.0.0:1 }", "never exposed"),
+        ("probes: { bind: 0.0.0.0:1 }", "not loopback"),
+        (
+            "credentials: { none: { grant: { type: static, token: x } } }",
+            "`none` says that there is no credential",
+        ),
+        (
+            "credentials: { A: { grant: { type: static, token: x } } }",
+            "a name is made of a-z",
+        ),
+        (
+            "credentials: { a: { grant: { type: static, token: x }, lease: 50s } }",
+            "at least twice",
+        ),
+        (
+            "credentials: { a: { grant: { type: static, token: x, scope: y } } }",
+            "a grant of type static has no `scope`",
+        ),
+        ("credentials: { a: { grant: { type: static } } }", "`token` is missing"),
+        ("credentials: { a: {} }", "nothing of how to get a token"),
+        (
+            "credentials: { a: { params: { x: y }, grant: { type: static, token: x } } }",
+            "a preset's",
+        ),
+        (
+            "credentials: { a: { refresh: { request: { url: https://a.example } }, on_doubt: sign_in } }",
+            "has no sign-in",
+        ),
+        (
+            "credentials: { a: { sign_in: { request: { url: https://a.example, form: { a: b }, json: { a: b } } } } }",
+            "a request has one body",
+        ),
+        (
+            "credentials: { a: { sign_in: { request: { url: http://a.example } } } }",
+            "plain http",
+        ),
+        (
+            "credentials: { a: { preset: flow-retail-user } }",
+            "needs the part `user_token` of its subject",
+        ),
+        (
+            "credentials: { a: { preset: flow-retail-integration } }",
+            "needs the parameter `token`",
+        ),
+        ("upstreams: { u: {} }", "`url` is missing"),
+        ("routes: { r: {} }", "`upstream` is missing"),
+        ("a: 1\na: 2", "stands here twice"),
+        ("- a", "this is to be a mapping, and here is a list"),
+    ] {
+        let told = faults(text);
+        assert!(told.iter().any(|fault| fault.contains(words)), "{text}: {told:?}");
+    }
+}
+
+#[test]
+fn a_fixed_token_that_its_place_cannot_hold_is_a_fault_and_any_other_is_not() {
+    let load = |token: &str, placement: &str| {
+        load_text(
+            &format!(
+                "credentials:\n  a:\n    grant: {{ type: static, token: \"${{env:T}}\" }}\n    placement: {placement}\n"
+            ),
+            &[("T", token)],
+        )
+        .is_ok()
+    };
+    let basic = "{ basic: { username: \"${token:access}\", password: x } }";
+    for (token, placement, fits) in [
+        ("a\nb", "bearer", false),
+        (" a", "{ header: x-key }", false),
+        (" a", "bearer", true),
+        ("a ", "bearer", false),
+        ("", "{ query: k }", false),
+        ("a:b", basic, false),
+        ("a b", basic, true),
+        ("a\nb", "{ query: k }", true),
+        ("ключ \"&=+%${x}", "bearer", true),
+    ] {
+        assert_eq!(load(token, placement), fits, "{token:?} as {placement}");
+    }
+}
+
+#[test]
+fn a_subject_of_the_path_must_be_captured() {
+    let text = "\
+credentials: { a: { preset: flow-retail-user, subject: { user_token: \"${header:x-t}\", tenant: \"${path:tenantUid}\" } } }
+upstreams: { u: { credential: a } }
+routes:
+  good: { path: \"/t/{tenantUid}/{*rest}\", upstream: u }
+  bad: { path: \"/u/{tenant}/{*rest}\", upstream: u }
+  other: { path: /v, upstream: u, credential: none }
+";
+    let told = faults(text);
+    assert!(
+        told.len() == 1 && told[0].starts_with("bearerd.yaml:5:3: routes.bad: "),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn routes_tie_only_where_neither_is_the_more_specific() {
+    let tie = |one: &str, other: &str| {
+        let text = format!(
+            "listeners: {{ main: {{ bind: 127.0.0.1:0 }}, more: {{ bind: 127.0.0.1:0 }} }}\n\
+             upstreams: {{ u: {{ url: https://a.example }} }}\nroutes:\n  one: {{ {one}, upstream: u }}\n  other: {{ {other}, upstream: u }}\n"
+        );
+        let told = faults(&text);
+        assert!(told.len() < 2, "{told:?}");
+        told.len() == 1
+    };
+    assert!(tie("prefix: /a", "prefix: /a/"));
+    assert!(tie("path: \"/{x}\"", "path: \"/{y}\""));
+    assert!(tie("methods: [GET, PUT], prefix: /a", "methods: [put], prefix: /a"));
+    assert!(tie("listener: main, prefix: /a", "prefix: /a"));
+    assert!(tie("host: A.localhost", "host: a.localhost"));
+    assert!(!tie("prefix: /a", "prefix: /a/b"));
+    assert!(!tie("methods: [GET], prefix: /a", "methods: [PUT], prefix: /a"));
+    assert!(!tie("methods: [GET], prefix: /a", "prefix: /a"));
+    assert!(!tie("listener: main, prefix: /a", "listener: more, prefix: /a"));
+    assert!(!tie("path: \"/{x}\"", "path: \"/x\""));
+}
+
+#[test]
+fn faults_come_from_every_layer_and_point_into_it() {
+    let files = [
+        ("a.yaml", "log: { level: info, colour: x }\n"),
+        ("b.yaml", "\n\nlog: { access: 1 }\n"),
+    ];
+    let env = [
+        ("BEARERD__LOG__FORMAT", "canary"),
+        ("BEARERD__ROUTES__X Y__Z", "canary"),
+    ];
+    let paths = [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")];
+    let told = load(&paths, &surroundings(&files, &env[..1])).unwrap_err().to_string();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("a.yaml:1:21: log.colour: unknown key"), "{told:?}");
+    assert!(told[1].starts_with("b.yaml:3:16: log.access: "), "{told:?}");
+    assert!(told[2].starts_with("BEARERD__LOG__FORMAT: log.format: "), "{told:?}");
+    let told = load(&paths, &surroundings(&files, &env)).unwrap_err().to_string();
+    assert!(
+        told.starts_with("BEARERD__ROUTES__X Y__Z: this variable's name is no key"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_missing_config_says_what_to_do() {
+    let told = find(&[], &surroundings(&[], &[])).unwrap_err().to_string();
+    assert!(told.contains("bearerd init") && told.contains("bearerd demo"), "{told}");
+    let told = load(&["gone.yaml".into()], &surroundings(&[], &[]))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(
+        told,
+        "gone.yaml: there is no such config file; `bearerd init` writes one, and `bearerd demo` needs none"
+    );
+}
