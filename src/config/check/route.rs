@@ -251,7 +251,7 @@ impl Check<'_> {
             if let Some(other) = tied {
                 self.fault_at_key(
                     &KeyPath::of(["routes", route.name.as_str()]),
-                    format!("routes `{}` and `{}` want the same requests", route.name, other.name),
+                    format!("routes `{}` and `{}` want the same requests", other.name, route.name),
                     Some("tell them apart by listener, host, prefix, path or methods".into()),
                 );
             }
