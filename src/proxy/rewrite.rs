@@ -195,3 +195,6 @@ where
         Poll::Ready(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;
