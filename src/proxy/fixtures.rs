@@ -1,10 +1,18 @@
 //! Routes, credentials and requests for this room's tests.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full};
+use tokio::sync::mpsc;
 
 use super::{Router, RouterError, Target};
 use crate::{
@@ -18,11 +26,30 @@ use crate::{
     },
     manager::{Manager, TokenHandle},
     template::{Part, Scope, Template},
-    upstream::{Body, Client, Settings},
+    upstream::{Body, BoxError, Client, Settings},
 };
 
 pub(super) fn body(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that a test sends piece by piece, and ends by dropping the sender.
+pub(super) fn streamed() -> (mpsc::UnboundedSender<Result<Bytes, BoxError>>, Body) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, Frames(receiver).boxed_unsync())
+}
+
+struct Frames(mpsc::UnboundedReceiver<Result<Bytes, BoxError>>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.0
+            .poll_recv(cx)
+            .map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
 }
 
 pub(super) fn bearer(token: &str) -> Injection {

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, Method, Request, header::ORIGIN, uri::Authorit
 use tower::{Layer, Service};
 
 use super::{Address, Connection, ProxyError, Router, decided::Decided};
+use crate::name::ListenerName;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -93,7 +94,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match judge(&request, &self.router.load()) {
+        let router = self.router.load();
+        match admit(&request, router.listener(), |host| router.knows_host(host)) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Decided::passed(self.inner.call(request))
@@ -103,7 +105,12 @@ where
     }
 }
 
-fn judge<B>(request: &Request<B>, router: &Router) -> Result<Caller, ProxyError> {
+/// Who sends this request to a listener that the config calls by the hosts that it knows; or why it may not.
+pub fn admit<B>(
+    request: &Request<B>,
+    listener: &ListenerName,
+    knows_host: impl Fn(&str) -> bool,
+) -> Result<Caller, ProxyError> {
     match *request.method() {
         Method::CONNECT => {
             return Err(ProxyError::bad_request(
@@ -125,10 +132,10 @@ fn judge<B>(request: &Request<B>, router: &Router) -> Result<Caller, ProxyError>
         .as_ref()
         .map(|authority| authority::host(authority).into_owned());
     if let Some(host) = &host
-        && !is_known(host, connection.map(|connection| connection.local), router)
+        && !is_known(host, connection.map(|connection| connection.local), knows_host)
     {
         return Err(ProxyError::UnknownHost {
-            listener: router.listener().clone(),
+            listener: listener.clone(),
             host: host.clone(),
         });
     }
@@ -146,8 +153,8 @@ fn judge<B>(request: &Request<B>, router: &Router) -> Result<Caller, ProxyError>
 
 /// Ports don't count: a container's published port is another than the bound one, and rebinding changes names,
 /// not ports. Nor can an address be rebound, so loopback's are as good as `localhost`.
-fn is_known(host: &str, local: Option<Address>, router: &Router) -> bool {
-    if host == "localhost" || router.knows_host(host) {
+fn is_known(host: &str, local: Option<Address>, knows_host: impl Fn(&str) -> bool) -> bool {
+    if host == "localhost" || knows_host(host) {
         return true;
     }
     let Ok(address) = host.parse::<IpAddr>().map(|address| address.to_canonical()) else {

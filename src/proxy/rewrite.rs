@@ -11,8 +11,8 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{HOST, LOCATION, SET_COOKIE},
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LOCATION, HOST, LOCATION, SET_COOKIE},
     request::Parts,
 };
 use pin_project_lite::pin_project;
@@ -146,29 +146,35 @@ fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&
         // One user's session must not become another's.
         response.headers_mut().remove(SET_COOKIE);
     }
-    if response.status() != StatusCode::CREATED && !response.status().is_redirection() {
-        return;
-    }
     let terms = location::Terms {
         base: &entry.target.base,
         prefix: &entry.prefix,
         origin: caller.and_then(|caller| Some((caller.scheme, caller.authority.as_ref()?))),
         parameter: spec.and_then(|spec| spec.placement.parameter()),
     };
-    let local = response
-        .headers()
-        .get(LOCATION)
-        .and_then(|location| std::str::from_utf8(location.as_bytes()).ok())
-        .and_then(|location| HeaderValue::try_from(terms.localise(location)).ok());
-    match local {
-        Some(local) => {
-            response.headers_mut().insert(LOCATION, local);
+    let leads_on = response.status() == StatusCode::CREATED || response.status().is_redirection();
+    translate(response.headers_mut(), &LOCATION, |location| {
+        if leads_on {
+            terms.localise(location)
+        } else {
+            terms.without_credential(location).into_owned()
         }
+    });
+    translate(response.headers_mut(), &CONTENT_LOCATION, |location| {
+        terms.without_credential(location).into_owned()
+    });
+}
+
+fn translate(headers: &mut HeaderMap, name: &HeaderName, into_ours: impl FnOnce(&str) -> String) {
+    let Some(value) = headers.get(name) else { return };
+    let ours = std::str::from_utf8(value.as_bytes())
+        .ok()
+        .and_then(|location| HeaderValue::try_from(into_ours(location)).ok());
+    match ours {
+        Some(ours) => headers.insert(name, ours),
         // What can't be read can't be cleared of the credential either.
-        None => {
-            response.headers_mut().remove(LOCATION);
-        }
-    }
+        None => headers.remove(name),
+    };
 }
 
 pin_project! {

@@ -21,6 +21,10 @@ fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
     request
 }
 
+fn judge(request: &Request<()>, router: &Router) -> Result<Caller, ProxyError> {
+    admit(request, router.listener(), |host| router.knows_host(host))
+}
+
 fn code(request: &Request<()>) -> Option<&'static str> {
     judge(request, &router()).err().map(|error| error.code().as_str())
 }

@@ -1,5 +1,7 @@
 //! An upstream's Location, as the caller can follow it.
 
+use std::borrow::Cow;
+
 use http::uri::Authority;
 
 use crate::{config::checked::BaseUrl, credential::placement::strip_location, proxy::guard::is_same_place};
@@ -20,9 +22,7 @@ pub(super) struct Terms<'t> {
 impl Terms<'_> {
     /// The Location for the caller: without our credential, and back here if it points at what we serve.
     pub(super) fn localise(&self, location: &str) -> String {
-        let location = self
-            .parameter
-            .map_or(location.into(), |name| strip_location(location, name));
+        let location = self.without_credential(location);
         let Some((authority, rest)) = self.split(&location) else {
             // Relative to the caller's own path, which has the upstream's shape; or somewhere else.
             return location.into_owned();
@@ -48,6 +48,14 @@ impl Terms<'_> {
             // Outside what this route serves: on its own it would be read as a path of ours.
             None if authority.is_none() => format!("{}://{}{rest}", self.base.scheme, self.base.authority),
             None => location.into_owned(),
+        }
+    }
+
+    /// The same place, should it repeat the query that it was asked with.
+    pub(super) fn without_credential<'l>(&self, location: &'l str) -> Cow<'l, str> {
+        match self.parameter {
+            Some(name) => strip_location(location, name),
+            None => Cow::Borrowed(location),
         }
     }
 

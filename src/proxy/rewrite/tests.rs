@@ -151,6 +151,10 @@ async fn answers_are_put_into_the_callers_terms() {
         );
         assert!(response.headers().contains_key(SET_COOKIE));
     }
+    let answer = answer(200).header(CONTENT_LOCATION, "/v2/a?api_key=s");
+    let (_, response) = through(route, vec![keyed], request("/p/a", &[]), answer).await.unwrap();
+    assert_eq!(response.headers()[LOCATION], "https://api.example/v2/next?x=1");
+    assert_eq!(response.headers()[CONTENT_LOCATION], "/v2/a");
 }
 
 #[tokio::test]

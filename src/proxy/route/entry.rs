@@ -79,7 +79,7 @@ impl fmt::Debug for Entry {
 }
 
 /// The route of a request: an extension of each request that has one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Matched {
     /// The route.
     pub entry: Arc<Entry>,
@@ -91,5 +91,14 @@ impl Matched {
     /// What is left of a path that this route matched: empty, or from a slash on.
     pub fn rest<'p>(&self, path: &'p str) -> &'p str {
         path.strip_prefix(self.entry.prefix.as_str()).unwrap_or(path)
+    }
+}
+
+impl fmt::Debug for Matched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A capture may be a part of a subject, so its text is not for everybody.
+        let names = self.captures.iter().map(|(name, _)| name);
+        write!(f, "{:?} with ", self.entry)?;
+        f.debug_list().entries(names).finish()
     }
 }

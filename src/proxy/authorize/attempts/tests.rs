@@ -188,6 +188,42 @@ async fn a_body_that_was_not_held_is_not_sent_again_but_the_token_is_renewed() {
 }
 
 #[tokio::test]
+async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
+    let (sender, body) = fixtures::streamed();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let attempts = seen.clone();
+    let rest = Mutex::new(Some(sender));
+    let mut upstream = service_fn(move |request: Request<Body>| {
+        let (attempts, sender) = (attempts.clone(), rest.lock().unwrap().take());
+        async move {
+            let Some(sender) = sender else {
+                let whole = request.into_body().collect().await.unwrap().to_bytes();
+                attempts.lock().unwrap().push(whole);
+                return Ok(Response::new(Body::default()));
+            };
+            // Refused on sight: the body is dropped unread, and the caller goes on sending.
+            drop(request);
+            sender.send(Ok("a".into())).unwrap();
+            tokio::spawn(async move {
+                tokio::task::yield_now().await;
+                sender.send(Ok("b".into())).unwrap();
+            });
+            Ok(Response::builder().status(401).body(Body::default()).unwrap())
+        }
+    });
+    let plan = Attempts {
+        patience: Duration::from_secs(5),
+        signs: &[],
+        on_replay: || (),
+    };
+    let (parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
+    let script = Script::renewing([Ok(Some(token(2)))]);
+    let answer = plan.run(&mut upstream, parts, body, &script).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(*seen.lock().unwrap(), ["ab"]);
+}
+
+#[tokio::test]
 async fn other_signs_replay_only_what_may_be_done_twice() {
     for (method, attempts, mark) in [(Method::PUT, 2, "1"), (Method::POST, 1, "no")] {
         let script = Script::renewing([Ok(Some(token(2)))]);

@@ -1,23 +1,6 @@
 use super::*;
-use tokio::sync::mpsc;
 
-/// A body that a test sends piece by piece, and ends by dropping the sender.
-fn streamed() -> (mpsc::UnboundedSender<Result<Bytes, BoxError>>, Body) {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Result<Bytes, BoxError>>();
-    let frames = Frames(Box::new(move |cx: &mut Context<'_>| receiver.poll_recv(cx)));
-    (sender, frames.boxed_unsync())
-}
-
-struct Frames(Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> + Send>);
-
-impl http_body::Body for Frames {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        (self.0)(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
-}
+use crate::proxy::fixtures::streamed;
 
 async fn text(body: Body) -> Bytes {
     body.collect().await.unwrap().to_bytes()
