@@ -38,6 +38,8 @@ fn wrong_usage_is_64() {
         assert_eq!((code, &*output), (64, ""), "{arguments:?}: {errors}");
         assert!(!errors.is_empty());
     }
+    let (_, _, errors) = bearerd(&["login"]);
+    assert!(errors.starts_with("bearerd: the following required"), "{errors}");
     let (_, _, errors) = bearerd(&["stauts"]);
     assert!(errors.contains("status"), "a suggestion: {errors}");
     let (_, _, errors) = bearerd(&["presets", "no-such-preset"]);

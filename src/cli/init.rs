@@ -122,9 +122,14 @@ pub(super) fn parts(presets: &[&About]) -> String {
     text.push_str("\nroutes:\n");
     for preset in presets {
         let name = name(preset);
+        let headers: String = preset
+            .subject
+            .iter()
+            .map(|(part, _)| format!("-H '{}: …' ", header(part)))
+            .collect();
         put(
             &mut text,
-            format_args!("  # curl http://localhost:8080/{name}/some/path\n"),
+            format_args!("  # curl {headers}http://localhost:8080/{name}/some/path\n"),
         );
         put(
             &mut text,
@@ -168,8 +173,10 @@ fn credential(text: &mut String, preset: &About) {
         text.push_str("    # One token for each of these; a request says which, and they are not forwarded.\n");
         text.push_str("    subject:\n");
         for (part, about) in &preset.subject {
-            let header = format!("x-{}", part.replace('_', "-"));
-            put(text, format_args!("      {part}: \"${{header:{header}}}\" # {about}\n"));
+            put(
+                text,
+                format_args!("      {part}: \"${{header:{}}}\" # {about}\n", header(part)),
+            );
         }
     }
     for (step, about) in &preset.steps {
@@ -180,12 +187,23 @@ fn credential(text: &mut String, preset: &About) {
 /// Whether the example gives it: what must be given, what a default is made of, and what a person would be asked for
 /// otherwise.
 fn is_given(param: &Parameter, all: &[Parameter]) -> bool {
+    param.default.is_none() && (param.required || param.ask || used_by(param, all).is_some())
+}
+
+/// The parameter whose default is made of this one.
+pub(super) fn used_by<'a>(param: &Parameter, all: &'a [Parameter]) -> Option<&'a Parameter> {
     let reference = format!("${{param:{}}}", param.name);
-    let is_used = || {
-        let defaults = all.iter().filter_map(|other| other.default.as_ref());
-        defaults.into_iter().any(|default| default.contains(&reference))
-    };
-    param.default.is_none() && (param.required || param.ask || is_used())
+    all.iter().find(|other| {
+        other
+            .default
+            .as_ref()
+            .is_some_and(|default| default.contains(&reference))
+    })
+}
+
+/// The header that the example reads a part of the subject from.
+fn header(part: &str) -> String {
+    format!("x-{}", part.replace('_', "-"))
 }
 
 /// The preset's name as a credential's.

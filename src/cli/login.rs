@@ -13,7 +13,7 @@ use super::{
     Failure, ask,
     call::{self, call},
     load::load,
-    status::admin,
+    status::{admin, fetch},
 };
 use crate::{
     credential::{
@@ -60,6 +60,8 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
     };
     let errand = Errand::of(&credential.spec, options.step.as_deref()).map_err(Failure::Failed)?;
     let admin = admin(config)?;
+    // Nobody should type a password only to learn that nobody runs.
+    fetch(admin)?;
     let answers = ask::ask(errand.questions.iter().copied())?;
     let detail = send(admin, &credential.spec.name, errand.step, &answers)?;
     Ok(writeln!(output, "{detail}")?)

@@ -101,11 +101,14 @@ fn dispatch(arguments: Arguments, output: &mut dyn Write) -> Result<(), Failure>
 
 /// Help and version are answers; everything else that clap says is about wrong usage.
 fn said_by_clap(error: &clap::Error) -> ExitCode {
-    // Nowhere to say that it could not be said.
-    let _ = error.print();
-    match error.use_stderr() {
-        true => ExitCode::from(failure::USAGE),
-        false => ExitCode::SUCCESS,
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+        return Failure::Usage(text.into()).report(&mut io::stderr().lock());
+    }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::from(error).report(&mut io::stderr().lock()),
     }
 }
 

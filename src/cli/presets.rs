@@ -46,11 +46,12 @@ fn show(preset: &About, output: &mut dyn Write) -> io::Result<()> {
         .params
         .iter()
         .map(|param| {
-            let without = match (&param.default, param.required, param.ask) {
-                (Some(default), _, _) => format!("default {default}"),
-                (None, true, _) => "required".into(),
-                (None, false, true) => "asked by `bearerd login`".into(),
-                (None, false, false) => "left out".into(),
+            let without = match (&param.default, init::used_by(param, &preset.params)) {
+                (Some(default), _) => format!("default {default}"),
+                (None, _) if param.required => "required".into(),
+                (None, _) if param.ask => "asked by `bearerd login`".into(),
+                (None, Some(other)) => format!("give {} instead", other.name),
+                (None, None) => "left out".into(),
             };
             [param.name.clone(), param.kind.to_string(), without, param.about.clone()]
         })

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::Method;
 
 use super::{
@@ -31,16 +32,7 @@ pub(super) struct Options {
 
 pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
     let loaded = load(files)?;
-    let ask = Ask {
-        method: Method::GET,
-        path: "/status",
-        json: None,
-        patience: PATIENCE,
-    };
-    let (code, body) = call(admin(&loaded.config)?, &ask)?;
-    if !code.is_success() {
-        return Err(Failure::Failed(detail(code, &body)));
-    }
+    let body = fetch(admin(&loaded.config)?)?;
     if options.json {
         output.write_all(&body)?;
         return Ok(writeln!(output)?);
@@ -52,6 +44,20 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
         ))
     })?;
     Ok(write(&status, Moment(Clock::system().now().wall), output)?)
+}
+
+/// The page of the bearerd that runs there.
+pub(super) fn fetch(admin: &Bind) -> Result<Bytes, Failure> {
+    let ask = Ask {
+        method: Method::GET,
+        path: "/status",
+        json: None,
+        patience: PATIENCE,
+    };
+    match call(admin, &ask)? {
+        (code, body) if code.is_success() => Ok(body),
+        (code, body) => Err(Failure::Failed(detail(code, &body))),
+    }
 }
 
 /// The admin listener's address.
