@@ -4,6 +4,7 @@
 //! speaks of bearerd only; a dependency says no more than `warn` unless it is named, and then no more than `debug`,
 //! at which none of those compiled in prints a header's value.
 
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::ACCESS;
@@ -23,8 +24,18 @@ pub struct FilterError {
     pub directive: String,
 }
 
-/// The operator's filter, capped; access lines are switched off where they are not wanted.
-pub fn capped(text: &str, access: bool) -> Result<Targets, FilterError> {
+/// The operator's filter, capped, in two parts: access lines say everything themselves and are written without the
+/// span of their request, which other events of the request need to be found by.
+#[derive(Debug, Clone)]
+pub struct Filters {
+    /// Of access lines.
+    pub access: Targets,
+    /// Of everything else.
+    pub others: Targets,
+}
+
+/// Reads the operator's filter; access lines are switched off where they are not wanted.
+pub fn capped(text: &str, access: bool) -> Result<Filters, FilterError> {
     let mut ours = LevelFilter::INFO;
     let mut named = Vec::new();
     for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
@@ -43,14 +54,18 @@ pub fn capped(text: &str, access: bool) -> Result<Targets, FilterError> {
             _ => named.push((target, level.min(NAMED))),
         }
     }
-    let mut filter = Targets::new()
+    let others = Targets::new()
         .with_default(UNNAMED.min(ours))
         .with_target(OURS, ours)
         .with_targets(named);
-    if !access {
-        filter = filter.with_target(ACCESS, LevelFilter::OFF);
-    }
-    Ok(filter)
+    let access = match access && others.would_enable(ACCESS, &Level::INFO) {
+        true => LevelFilter::INFO,
+        false => LevelFilter::OFF,
+    };
+    Ok(Filters {
+        access: Targets::new().with_target(ACCESS, access),
+        others: others.with_target(ACCESS, LevelFilter::OFF),
+    })
 }
 
 fn is_ours(target: &str) -> bool {
@@ -59,30 +74,35 @@ fn is_ours(target: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tracing::Level;
-
     use super::*;
 
     #[test]
     fn a_bare_level_speaks_of_bearerd_only() {
-        let filter = capped("trace", true).unwrap();
+        let filter = capped("trace", true).unwrap().others;
         assert!(filter.would_enable("bearerd::manager", &Level::TRACE));
         for dependency in ["hyper::proto::h1", "h2::codec", "rustls::client", "tower", "anything"] {
             assert!(filter.would_enable(dependency, &Level::WARN), "{dependency}");
             assert!(!filter.would_enable(dependency, &Level::INFO), "{dependency}");
         }
-        assert!(!capped("error", true).unwrap().would_enable("hyper", &Level::WARN));
+        assert!(
+            !capped("error", true)
+                .unwrap()
+                .others
+                .would_enable("hyper", &Level::WARN)
+        );
     }
 
     #[test]
     fn a_named_dependency_never_reaches_trace() {
-        let filter = capped("info, h2=trace, hyper::proto=trace, bearerd::proxy=trace", true).unwrap();
+        let filter = capped("info, h2=trace, hyper::proto=trace, bearerd::proxy=trace", true)
+            .unwrap()
+            .others;
         assert!(filter.would_enable("h2::codec", &Level::DEBUG));
         assert!(!filter.would_enable("h2::codec", &Level::TRACE));
         assert!(!filter.would_enable("hyper::proto::h1::role", &Level::TRACE));
         assert!(filter.would_enable("bearerd::proxy", &Level::TRACE));
         assert!(!filter.would_enable("bearerd::manager", &Level::DEBUG));
-        let short = capped("b=trace", true).unwrap();
+        let short = capped("b=trace", true).unwrap().others;
         assert!(
             !short.would_enable("bytes", &Level::TRACE),
             "targets match by their beginning"
@@ -91,8 +111,11 @@ mod tests {
 
     #[test]
     fn access_lines_can_be_switched_off() {
-        assert!(capped("", true).unwrap().would_enable(ACCESS, &Level::INFO));
-        assert!(!capped("trace", false).unwrap().would_enable(ACCESS, &Level::ERROR));
+        let has = |text, access| capped(text, access).unwrap().access.would_enable(ACCESS, &Level::INFO);
+        assert!(has("", true) && has("warn,bearerd::access=info", true));
+        assert!(!has("trace", false) && !has("warn", true));
+        let others = capped("trace", true).unwrap().others;
+        assert!(!others.would_enable(ACCESS, &Level::ERROR), "never written twice");
     }
 
     #[test]

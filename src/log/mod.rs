@@ -15,7 +15,7 @@ use std::{
 
 use tracing_subscriber::{
     Layer,
-    fmt::{FormatFields, format::Writer, time::FormatTime},
+    fmt::{format::Writer, time::FormatTime},
     layer::SubscriberExt,
     registry::LookupSpan,
 };
@@ -90,45 +90,38 @@ pub fn start(
         None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
     let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
-    let subscriber = tracing_subscriber::registry().with(layer(settings, terminal, clock, lines)?);
+    let subscriber = tracing_subscriber::registry().with(layers(settings, terminal, &clock, &lines)?);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
     Ok(flush)
 }
 
-/// The layer that filters, formats and queues.
-fn layer<S>(
+/// The layers that filter, format and queue: one for access lines, one for everything else.
+fn layers<S>(
     settings: &Settings,
     terminal: bool,
-    clock: Clock,
-    lines: writer::Lines,
-) -> Result<Box<dyn Layer<S> + Send + Sync>, LogError>
+    clock: &Clock,
+    lines: &writer::Lines,
+) -> Result<Vec<Box<dyn Layer<S> + Send + Sync>>, LogError>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filter = filter::capped(&settings.level, settings.access)?;
+    let filters = filter::capped(&settings.level, settings.access)?;
     let format = settings
         .format
         .unwrap_or(if terminal { Format::Text } else { Format::Json });
-    let fmt = tracing_subscriber::fmt::layer()
-        .with_timer(Stamp(clock))
-        .with_writer(lines);
-    Ok(match format {
-        Format::Json => boxed(fmt.json().flatten_event(true).with_current_span(false), filter),
-        Format::Text => boxed(fmt.with_ansi(terminal), filter),
-    })
-}
-
-fn boxed<S, N, E, W>(
-    layer: tracing_subscriber::fmt::Layer<S, N, E, W>,
-    filter: tracing_subscriber::filter::Targets,
-) -> Box<dyn Layer<S> + Send + Sync>
-where
-    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + Send + Sync + 'static,
-    E: tracing_subscriber::fmt::FormatEvent<S, N> + Send + Sync + 'static,
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
-{
-    layer.with_filter(filter).boxed()
+    let layer = |filter| {
+        let fmt = tracing_subscriber::fmt::layer()
+            .with_timer(Stamp(clock.clone()))
+            .with_writer(lines.clone());
+        match format {
+            Format::Json => {
+                let json = fmt.json().flatten_event(true).with_span_list(false);
+                json.with_filter(filter).boxed()
+            }
+            Format::Text => fmt.with_ansi(terminal).with_filter(filter).boxed(),
+        }
+    };
+    Ok(vec![layer(filters.access), layer(filters.others)])
 }
 
 /// RFC 3339, in UTC, to the millisecond, read from the program's clock.

@@ -39,8 +39,8 @@ fn logged(format: Format, level: &str, events: impl FnOnce()) -> String {
         file: None,
         access: true,
     };
-    let layer = layer(&settings, false, Clock::manual(), lines).unwrap();
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
+    let layers = layers(&settings, false, &Clock::manual(), &lines).unwrap();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), events);
     drop(flush);
     page.text()
 }
@@ -121,4 +121,20 @@ fn what_waits_is_written_before_the_end() {
         }
     });
     assert_eq!(text.lines().count(), 1000);
+}
+
+#[test]
+fn a_request_is_found_by_its_span_and_its_access_line_repeats_nothing() {
+    let text = logged(Format::Json, "info", || {
+        let span = tracing::info_span!(target: "bearerd::proxy", "request", request_id = "abc");
+        let _entered = span.enter();
+        tracing::warn!(target: "bearerd::proxy", "odd");
+        tracing::info!(target: ACCESS, request_id = "abc", "answered");
+    });
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["span"]["request_id"], "abc");
+    assert!(lines[0].get("spans").is_none());
+    assert_eq!(lines[1]["request_id"], "abc");
+    assert!(lines[1].get("span").is_none(), "{}", lines[1]);
+    assert_eq!(lines.len(), 2);
 }
