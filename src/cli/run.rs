@@ -26,6 +26,8 @@ use crate::{
 
 /// How long open requests may take to end once the program is told to.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long whoever watches may take to hang up after everything else has ended.
+const PROBES_DEADLINE: Duration = Duration::from_secs(1);
 /// How long tokens that are not saved yet may take after that: without them the next start is a sign-in by hand.
 const SAVE_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -149,7 +151,7 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
         tracing::warn!("requests were cut off that had not ended");
     }
     // Cut off here, where they had not ended: what serves them holds the managers, and those end last.
-    drop(proxies);
+    proxies.shutdown().await;
     watched.overview.let_go();
     let saved = tokio::select! {
         saved = program.shutdown(SAVE_DEADLINE) => saved,
@@ -159,6 +161,10 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
         tracing::warn!("ended with token requests under way, or with tokens that are not saved");
     }
     last_switch.start();
+    let ended = async { while watchers.join_next().await.is_some() {} };
+    if tokio::time::timeout(PROBES_DEADLINE, ended).await.is_err() {
+        watchers.shutdown().await;
+    }
     tracing::info!("ended");
     Ok(())
 }

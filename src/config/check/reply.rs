@@ -12,12 +12,27 @@ use crate::{
 };
 
 /// Where vendors put a reply that isn't flat.
-const WITHIN: [&str; 4] = ["", "/data", "/result", "/response"];
+const WITHIN: [&str; 6] = ["", "/data", "/result", "/response", "/token", "/account"];
 /// RFC 6749 §5.1 first, then what vendors write instead.
-const ACCESS_TOKEN: [&str; 5] = ["access_token", "accessToken", "token", "access", "jwt"];
-const REFRESH_TOKEN: [&str; 2] = ["refresh_token", "refreshToken"];
-const EXPIRES_IN: [&str; 3] = ["expires_in", "expiresIn", "expires"];
-const EXPIRES_AT: [&str; 4] = ["expires_at", "expiresAt", "expiry", "expiration"];
+const ACCESS_TOKEN: [&str; 8] = [
+    "access_token",
+    "accessToken",
+    "AccessToken",
+    "token",
+    "deviceToken",
+    "device_token",
+    "access",
+    "jwt",
+];
+const REFRESH_TOKEN: [&str; 5] = [
+    "refresh_token",
+    "refreshToken",
+    "RefreshToken",
+    "deviceRefreshToken",
+    "device_refresh_token",
+];
+const EXPIRES_IN: [&str; 4] = ["expires_in", "expiresIn", "ExpiresIn", "expires"];
+const EXPIRES_AT: [&str; 5] = ["expires_at", "expiresAt", "expires", "expiry", "expiration"];
 const REFRESH_EXPIRES_IN: [&str; 2] = ["refresh_expires_in", "refreshExpiresIn"];
 
 /// RFC 6749 §5.2 first, then errors within errors.

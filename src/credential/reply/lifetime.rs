@@ -15,6 +15,9 @@ pub(super) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 /// Epoch numbers above this are milliseconds: as seconds it would be the year 5138, as milliseconds it was 1973.
 const MILLISECONDS_ABOVE: f64 = 1e11;
 
+/// A lifetime above this that is a moment to come is one: some vendors write an epoch where others write seconds.
+const EPOCHS_ABOVE: f64 = 1e9;
+
 /// When the access token expires, by the first of these that says so.
 ///
 /// | said | read as |
@@ -23,7 +26,7 @@ const MILLISECONDS_ABOVE: f64 = 1e11;
 /// | fractional | rounded down |
 /// | huge | ten years |
 /// | zero, negative, not a number | not said: a token that is over when it comes helps nobody |
-/// | `expires_in` as a date | as `expires_at` |
+/// | `expires_in` as a date, or above 1e9 and to come as an epoch | as `expires_at` |
 /// | `expires_at` as an epoch (milliseconds when above 1e11), RFC 3339 or an HTTP date | counted from the answer's Date, else the token's `iat`, else now |
 /// | nothing, and the token is a JWT with `exp` | likewise |
 /// | nothing | `None`: the caller assumes a lifetime, or uses the token until it is rejected |
@@ -45,12 +48,16 @@ pub(super) fn of_access(
             .filter_map(|pointer| answer.pointer(pointer))
             .find_map(read)
     };
-    found(&rules.expires_in, &|value| {
-        relative(value, rules.unit).or_else(|| counted(dated(value.as_str()?)?))
-    })
-    .or_else(|| found(&rules.expires_at, &|value| counted(absolute(value)?)))
-    .or_else(|| counted(claim("exp")?))
-    .map(|span| Deadline::after(now, span))
+    let lifetime = |value: &Value| {
+        let epoch = || counted(absolute(value).filter(|_| number(value).is_some_and(|number| number >= EPOCHS_ABOVE))?);
+        epoch()
+            .or_else(|| relative(value, rules.unit))
+            .or_else(|| counted(dated(value.as_str()?)?))
+    };
+    found(&rules.expires_in, &lifetime)
+        .or_else(|| found(&rules.expires_at, &|value| counted(absolute(value)?)))
+        .or_else(|| counted(claim("exp")?))
+        .map(|span| Deadline::after(now, span))
 }
 
 /// When the refresh token dies unused. Zero is how some providers say "never".
