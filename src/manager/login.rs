@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::{
     TokenError, TokenHandle,
+    errands::{Context, outcome_word, within},
     handle::Command,
-    task::{Context, outcome_word, within},
     words,
 };
 use crate::{

@@ -3,8 +3,10 @@
 //! A caller never runs a token request in its own future: it reads what the task has published, or waits for it.
 //! So a caller that hangs up, a deadline or an eviction never cancels a spend (law 4).
 
+mod errands;
 mod handle;
 mod login;
+mod notes;
 mod status;
 mod subjects;
 mod task;

@@ -1,6 +1,6 @@
 //! What callers get, and why they get nothing.
 
-use super::{Lifecycle, Phase};
+use super::{Lifecycle, state::Phase};
 use crate::{
     clock::{Deadline, Now},
     credential::{

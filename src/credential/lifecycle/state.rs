@@ -1,0 +1,102 @@
+//! What the machine keeps.
+
+use std::sync::Arc;
+
+use super::{Trouble, Why};
+use crate::{
+    clock::Deadline,
+    credential::{
+        record::{BackOff, Claim, Id, Kind, Origin},
+        schedule::Severity,
+        token::{Position, Tokens},
+    },
+};
+
+/// The tokens in use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Held {
+    pub(super) position: Position,
+    pub(super) origin: Origin,
+    pub(super) tokens: Arc<Tokens>,
+    /// Its refresh token is known to be dead.
+    pub(super) dead: bool,
+    /// Its refresh token was sent, and nobody knows what came of it.
+    pub(super) in_doubt: bool,
+    /// The store has it.
+    pub(super) saved: bool,
+    /// The API rejected its access token.
+    pub(super) rejected: bool,
+    /// It was obtained because of a rejection, and the API has not accepted it yet.
+    pub(super) on_trial: bool,
+}
+
+/// A wait after a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Pause {
+    pub(super) until: Deadline,
+    pub(super) failures: u32,
+    pub(super) severity: Severity,
+    pub(super) trouble: Trouble,
+}
+
+/// Rejections pass through until then.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Cooldown {
+    pub(super) until: Deadline,
+    pub(super) failures: u32,
+    /// The API has accepted a token since: the next cooldown is a first one again.
+    pub(super) accepted: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    Loading,
+    Seeding {
+        id: Id,
+    },
+    Resting,
+    Connecting(Spend),
+    Claiming(Spend),
+    Checking(Spend, Claim),
+    Sending(Spend, Claim),
+    Committing {
+        spend: Spend,
+        claim: Claim,
+        tokens: Arc<Tokens>,
+    },
+    Releasing {
+        claim: Claim,
+        back_off: Option<BackOff>,
+        in_doubt: bool,
+        then_sign_in: Option<Why>,
+    },
+    MarkingDead {
+        claim: Claim,
+    },
+    /// Another process's claim stands, until then at the most.
+    Yielding {
+        until: Deadline,
+    },
+    /// In doubt, holding the claim: renewing its lease until the refresh token may be sent again, at that time or
+    /// when the old access token is rejected.
+    Holding {
+        spend: Spend,
+        claim: Claim,
+        until: Option<Deadline>,
+        renew: Deadline,
+        renewing: bool,
+    },
+}
+
+/// A token request in the making.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Spend {
+    pub(super) kind: Kind,
+    pub(super) why: Why,
+    /// A claim of this process that stands already: a retry runs under it.
+    pub(super) claim: Option<Claim>,
+    /// The refresh token was sent before, by anybody, and nobody knows what came of it.
+    pub(super) in_doubt: bool,
+    /// How often it was sent and lost under this claim.
+    pub(super) losses: u32,
+}

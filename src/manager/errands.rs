@@ -1,0 +1,209 @@
+//! What a step of the lifecycle asks to be done: a connection, a token request, a verb of the store.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
+
+use super::Environment;
+use crate::{
+    credential::{
+        Spec,
+        lifecycle::{Event, Step},
+        record::{Claim, Id, Kind},
+        reply::{self, Lost, Outcome, Purpose},
+        spec::Grant,
+        token::{Position, Tokens},
+    },
+    log,
+    store::{AskClaim, Key, Pending},
+    template::Scope,
+    upstream::{Connection, Exchange, Sent},
+};
+
+/// A store that takes longer than this for a verb counts as failing; the verb may still have happened.
+const STORE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a step's IO needs; clones share it.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) spec: Arc<Spec>,
+    pub(super) exchange: Exchange,
+    pub(super) environment: Environment,
+    pub(super) key: Key,
+    pub(super) subject: Arc<[(String, SecretString)]>,
+}
+
+/// A fixed word, for logs and metrics.
+pub(super) fn kind_word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Refresh => "refresh",
+        Kind::SignIn => "sign_in",
+        Kind::Restore(_) => "restore",
+    }
+}
+
+/// A verb within [`STORE_DEADLINE`], its failure in words.
+pub(super) async fn within<T>(verb: Pending<'_, T>) -> Result<T, String> {
+    match timeout(STORE_DEADLINE, verb).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!(
+            "the store did not answer within {} s",
+            STORE_DEADLINE.as_secs()
+        )),
+    }
+}
+
+impl Context {
+    fn grant(&self, kind: Kind) -> Option<&Grant> {
+        match kind {
+            Kind::Refresh => self.spec.refresh.as_ref(),
+            Kind::SignIn => self.spec.sign_in.as_ref(),
+            Kind::Restore(_) => None,
+        }
+    }
+
+    /// What a grant's templates may refer to.
+    pub(super) fn values<'a>(
+        &'a self,
+        held: Option<&'a Tokens>,
+        answers: impl Fn(&str) -> Option<String> + 'a,
+    ) -> impl Fn(Scope, &str) -> Option<String> + 'a {
+        move |scope, name| match (scope, name) {
+            (Scope::Subject, name) => {
+                let (_, value) = self.subject.iter().find(|(part, _)| part == name)?;
+                Some(value.expose_secret().to_owned())
+            }
+            (Scope::Token, "refresh") => Some(held?.refresh.as_ref()?.expose_secret().to_owned()),
+            (Scope::Token, "access") => Some(held?.access.as_ref()?.expose_secret().to_owned()),
+            (Scope::Ask, name) => answers(name),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn connect(&self, kind: Kind, held: Option<Arc<Tokens>>) -> (Event, Option<Connection>) {
+        let Some(grant) = self.grant(kind) else {
+            return (Event::NeverLeft("there is no such grant".into()), None);
+        };
+        let request = match grant.request.build(&self.values(held.as_deref(), |_| None)) {
+            Ok(request) => request,
+            Err(error) => return (Event::NeverLeft(error.to_string()), None),
+        };
+        match self.exchange.open(request.uri()).await {
+            Ok(connection) => (Event::Connected, Some(connection)),
+            Err(error) => {
+                self.count(kind, "never_left");
+                (Event::NeverLeft(error.to_string()), None)
+            }
+        }
+    }
+
+    pub(super) async fn send(&self, claim: Claim, held: Option<Arc<Tokens>>, connection: Option<Connection>) -> Event {
+        let (Some(grant), Some(connection)) = (self.grant(claim.kind), connection) else {
+            return Event::NeverLeft("the connection was not kept".into());
+        };
+        let purpose = if claim.kind == Kind::Refresh {
+            self.environment.metrics.spend(&self.spec.name);
+            Purpose::Refresh
+        } else {
+            Purpose::SignIn
+        };
+        let values = self.values(held.as_deref(), |_| None);
+        match self.exchange(grant, purpose, &values, connection).await {
+            Ok(outcome) => {
+                self.count(claim.kind, outcome_word(&outcome));
+                Event::Answered(outcome)
+            }
+            Err(never_left) => {
+                self.count(claim.kind, "never_left");
+                Event::NeverLeft(never_left)
+            }
+        }
+    }
+
+    /// Sends a grant's request and reads the answer; an error says that nothing was sent, and why.
+    pub(super) async fn exchange(
+        &self,
+        grant: &Grant,
+        purpose: Purpose,
+        values: &(dyn Fn(Scope, &str) -> Option<String> + Sync),
+        connection: Connection,
+    ) -> Result<Outcome, String> {
+        let request = grant.request.build(&values).map_err(|error| error.to_string())?;
+        let secrets = grant.request.secrets(&values).map_err(|error| error.to_string())?;
+        let answer = match connection
+            .send(request, self.spec.policy.spend_deadline, reply::REPLY_LIMIT)
+            .await
+        {
+            Sent::Answered(answer) => answer,
+            Sent::NoAnswer(why) => {
+                tracing::debug!(target: log::TOKEN, credential = self.spec.name.as_str(), error = %why, "no answer");
+                return Ok(Outcome::Lost(Lost::NoAnswer));
+            }
+            Sent::NeverLeft(why) => return Err(why.to_string()),
+        };
+        let now = self.environment.clock.now();
+        Ok(reply::read(
+            &answer.answer(),
+            purpose,
+            &grant.reply,
+            &self.spec.errors,
+            &secrets,
+            now,
+        ))
+    }
+
+    fn count(&self, kind: Kind, outcome: &'static str) {
+        self.environment
+            .metrics
+            .grant(&self.spec.name, kind_word(kind), outcome);
+    }
+
+    pub(super) async fn ask_store(&self, step: Step) -> Event {
+        let Self {
+            environment, key, spec, ..
+        } = self;
+        let store = &environment.store;
+        match step {
+            Step::Load => Event::Loaded(within(store.load(key)).await.map(|record| record.map(Box::new))),
+            Step::Seed { id, hash, tokens } => {
+                Event::Seeded(within(store.seed(key, id, hash, &tokens, &spec.fingerprint)).await)
+            }
+            Step::Claim { id, on, kind } => {
+                Event::Claimed(within(store.claim(key, self.ask_claim(id, on, kind))).await)
+            }
+            Step::Check(claim) => Event::Checked(within(store.check(key, &claim, spec.policy.spend_deadline)).await),
+            Step::Commit { claim, tokens } => {
+                Event::Committed(within(store.commit(key, &claim, &tokens, &spec.fingerprint)).await)
+            }
+            Step::Release {
+                claim,
+                back_off,
+                in_doubt,
+            } => Event::Released(within(store.release(key, &claim, back_off, in_doubt)).await),
+            Step::MarkDead(claim) => Event::MarkedDead(within(store.mark_dead(key, &claim)).await),
+            Step::Rest(_) | Step::Connect(_) | Step::Send { .. } => Event::Tick,
+        }
+    }
+
+    pub(super) fn ask_claim(&self, id: Id, on: Position, kind: Kind) -> AskClaim {
+        AskClaim {
+            id,
+            on,
+            kind,
+            lease: self.spec.policy.lease,
+            fingerprint: self.spec.fingerprint.clone(),
+        }
+    }
+}
+
+/// A fixed word, for metrics.
+pub(super) fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Granted(_) => "granted",
+        Outcome::Done => "done",
+        Outcome::Refused(_) => "refused",
+        Outcome::Lost(_) => "in_doubt",
+    }
+}
