@@ -90,6 +90,8 @@ credentials:
   i: { grant: { type: static, token: x }, placement: { basic: { username: canary, password: canary } } }
   j: { grant: { type: static, token: x }, reply: { ok: [canary], access_token: [canary] }, rejected: [canary] }
   k: { preset: pos, params: { base_url: canary, username: [canary] } }
+  m: { grant: { type: static, token: \"ab${canary:canary}\" } }
+  n: { sign_in: { request: { url: \"https://host.example/${header:canary}${subject:canary}${token:canary}${param:canary}\" } } }
   l: { preset: flowlu-api-key, params: { account: \"canary/canary\", api_key: canary } }
 upstreams:
   a: { url: canary, credential: canary, connect_timeout: canary }
@@ -127,6 +129,18 @@ fn one_cause_is_one_fault() {
         faults("credentials: { a: { preset: pos, params: { base_url: x } } }\nupstreams: { u: { credential: a } }\n")
             .len(),
         1
+    );
+}
+
+#[test]
+fn a_misspelt_parameter_is_not_missed_as_well() {
+    let told = credential_faults(
+        "    preset: fluent-commerce\n    params: { acount: x, client_id: c, clientsecret: s }\nupstreams: { u: { credential: a } }\n",
+    );
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told[0].contains("`account`?") && told[1].contains("`client_secret`?"),
+        "{told:#?}"
     );
 }
 
@@ -169,23 +183,23 @@ fn references_must_have_answers_where_they_stand() {
     for (credential, words) in [
         (
             "sign_in: { request: { url: \"https://a.example/${header:x}\" } }",
-            "nothing answers `${header:x}` here; declare a part of the subject",
+            "nothing answers `${header:…}` here; declare a part of the subject",
         ),
         (
             "sign_in: { request: { url: \"https://a.example/${subject:x}\" } }",
-            "the subject has no part `x`",
+            "the subject has no part of that name",
         ),
         (
             "sign_in: { request: { url: \"https://a.example/${token:refresh}\" } }",
-            "nothing answers `${token:refresh}` here",
+            "nothing answers `${token:…}` here",
         ),
         (
             "refresh: { request: { url: \"https://a.example/${ask:x}\" } }",
-            "nothing answers `${ask:x}` here",
+            "nothing answers `${ask:…}` here",
         ),
         (
             "sign_in: { request: { url: \"https://a.example/${evn:x}\" } }",
-            "unknown scope `evn` in a reference; did you mean `env`?",
+            "a reference's scope is not known; did you mean `env`?",
         ),
         (
             "sign_in: { request: { url: \"https://a.example/${param:x}\" } }",
@@ -193,7 +207,7 @@ fn references_must_have_answers_where_they_stand() {
         ),
         (
             "grant: { type: static, token: \"${token:access}\" }",
-            "nothing answers `${token:access}` here",
+            "nothing answers `${token:…}` here",
         ),
     ] {
         let told = credential_faults(&format!("    {credential}\n"));
@@ -263,6 +277,42 @@ fn other_stores_and_settings_that_contradict_are_faults() {
             "needs the parameter `token`",
         ),
         ("upstreams: { u: {} }", "`url` is missing"),
+        (
+            "upstreams: { u: { url: https://a.example, connect_timeout: 0 } }",
+            "over before it began",
+        ),
+        (
+            "upstreams: { u: { url: https://user:x@a.example } }",
+            "belong into `basic`",
+        ),
+        ("upstreams: { u: { url: ftp://a.example } }", "neither https nor http"),
+        (
+            "upstreams: { u: { url: https://a.example/b/../c } }",
+            "no empty segment",
+        ),
+        (
+            "credentials: { a: { preset: pos, params: { base_url: https://a.example/?b=c } } }",
+            "no query and no fragment",
+        ),
+        (
+            "credentials: { a: { preset: pos, params: { base_url: https://a.example, token_path: t } } }",
+            "begins with a slash",
+        ),
+        ("credentials: { a: { preset: pos, fields: x } }", "unknown key"),
+        (
+            "credentials: { a: { sign_in: { request: { url: https://a.example, headers: { x: \" y\" } } } } }",
+            "begins or ends with space",
+        ),
+        (
+            "credentials: { a: { sign_in: { request: { url: https://a.example, headers: { host: y } } } } }",
+            "of the connection",
+        ),
+        (
+            "credentials: { a: { refresh: { request: { url: https://a.example } }, seed: x, subject: { t: \"${header:t}\" } } }",
+            "can't be every subject's",
+        ),
+        ("a: !!int 5", "tags are not used"),
+        ("log: { level: info, level: warn, levl: x }", "did you mean `level`?"),
         ("routes: { r: {} }", "`upstream` is missing"),
         ("a: 1\na: 2", "stands here twice"),
         ("- a", "this is to be a mapping, and here is a list"),
@@ -358,9 +408,15 @@ fn faults_come_from_every_layer_and_point_into_it() {
     assert!(told[2].starts_with("BEARERD__LOG__FORMAT: log.format: "), "{told:?}");
     let told = load(&paths, &surroundings(&files, &env)).unwrap_err().to_string();
     assert!(
-        told.starts_with("BEARERD__ROUTES__X Y__Z: this variable's name is no key"),
+        told.contains("\nBEARERD__ROUTES__X Y__Z: this variable's name is no key"),
         "{told}"
     );
+}
+
+#[test]
+fn a_braced_reference_without_quotes_is_told_to_be_quoted() {
+    let told = faults("credentials: { a: { grant: { type: static, token: ${env:T} } } }\n");
+    assert!(told[0].contains("quote `${…}` within braces"), "{told:?}");
 }
 
 #[test]

@@ -182,7 +182,8 @@ fn fluent_commerce_speaks_in_the_query_and_its_refresh_tokens_work_once() {
 
 #[test]
 fn pos_sends_basic_and_body_and_its_refresh_token_in_a_header() {
-    let given = "base_url: https://pos.example, username: u, password: p";
+    // A slash too many at its end is no matter.
+    let given = "base_url: https://pos.example/, username: u, password: p";
     let a = credential(&format!("{{ preset: pos, params: {{ {given} }} }}"));
     let a = spec(&a, "a");
     assert_eq!(
@@ -398,6 +399,15 @@ fn secrets_are_byte_for_byte_wherever_they_come_from() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
+    fn any_text_of_the_config_is_kept(text in "\\PC{1,40}") {
+        // In single quotes YAML knows one escape, and a template knows one.
+        let written = text.replace('\'', "''").replace("${", "$${");
+        let yaml = format!("credentials: {{ a: {{ grant: {{ type: static, token: '{written}' }}, placement: {{ query: k }} }} }}");
+        let loaded = loaded(&yaml, &[]);
+        prop_assert_eq!(spec(&loaded, "a").fixed.as_ref().unwrap().expose_secret(), &text);
+    }
+
+    #[test]
     fn any_secret_of_a_variable_is_kept(secret in "\\PC{1,40}") {
         let text = "credentials: { a: { grant: { type: static, token: \"${env:T}\" }, placement: { query: k } } }";
         let loaded = loaded(text, &[("T", &secret)]);
@@ -528,4 +538,20 @@ fn debug_shows_no_secret() {
     let loaded = loaded(text, &[("S", "canary")]);
     assert!(!format!("{loaded:?}").contains("canary"));
     assert!(!format!("{:?}", surroundings(&[("canary", "canary")], &[("x", "canary")])).contains("canary"));
+}
+
+#[test]
+fn a_route_has_its_upstreams_credential_unless_it_names_another() {
+    let text = "credentials: { a: { grant: { type: static, token: x } }, b: { grant: { type: static, token: y } } }\n\
+                upstreams: { u: { url: https://u.example, credential: \"${env:C}\" } }\n\
+                routes: { own: { prefix: /o, upstream: u, credential: b }, its: { prefix: /i, upstream: u }, \
+                none: { prefix: /n, upstream: u, credential: none } }\n";
+    let loaded = loaded(text, &[("C", "a")]);
+    let credentials: Vec<_> = loaded
+        .config
+        .routes
+        .iter()
+        .map(|route| (route.name.as_str(), route.credential.as_ref().map(|name| name.as_str())))
+        .collect();
+    assert_eq!(credentials, [("own", Some("b")), ("its", Some("a")), ("none", None)]);
 }

@@ -1,6 +1,10 @@
 //! What is wrong with a config, worded for operators: where, what, and what to do next. Never a value.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt::{self, Write as _},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use super::node::KeyPath;
 
@@ -30,7 +34,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { file, line: 0, .. } => write!(f, "{}", file.display()),
             Self::File { file, line, column, .. } => write!(f, "{}:{line}:{column}", file.display()),
-            Self::Variable(name) => f.write_str(name),
+            Self::Variable(name) => write_line(f, name),
             Self::Nowhere => f.write_str("config"),
         }
     }
@@ -55,12 +59,21 @@ impl fmt::Display for Fault {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)?;
+        write_line(f, &self.message)?;
         if let Some(hint) = &self.hint {
-            write!(f, "; {hint}")?;
+            f.write_str("; ")?;
+            write_line(f, hint)?;
         }
         Ok(())
     }
+}
+
+/// Writes a text that may hold an operator's names: none of them begins another line.
+pub(super) fn write_line(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        f.write_char(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })?;
+    }
+    Ok(())
 }
 
 /// Everything that is wrong, by position; a line each.
@@ -143,6 +156,17 @@ mod tests {
             "bearerd.yaml:12:5: credentials.fluent.params.acount: unknown parameter of preset fluent-commerce; \
              did you mean `account`?"
         );
+    }
+
+    #[test]
+    fn a_fault_is_one_line_whatever_names_it_tells() {
+        let fault = Fault {
+            origin: Origin::Variable("BEARERD__A\nB".into()),
+            path: KeyPath::of(["a\nb", "\u{1b}[31m"]),
+            message: "the environment variable X\nY is not set".into(),
+            hint: Some("a\rb".into()),
+        };
+        assert!(!fault.to_string().contains(char::is_control));
     }
 
     #[test]

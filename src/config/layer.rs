@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_key_with_a_dot_or_a_bracket_stays_one_key() {
         let odd = map(&[("a.b[0]", map(&[("c.d", text("x"))]))]);
-        assert_eq!(lay(&[odd.clone()], &[]), odd);
+        assert_eq!(lay(std::slice::from_ref(&odd), &[]), odd);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     fault::{Fault, Faults, Origin, suggestion},
     format::{Found, Yaml},
     layer::{Environment, Tree, merged},
-    node::{FileId, Index, KeyPath, Node},
+    node::{FileId, KeyPath, Node},
     preset, raw,
     read::{Reader, Sink},
 };
@@ -134,22 +134,20 @@ pub fn load(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Loaded, Fa
                 .add_source(environment),
         )
     });
-    let root = match root {
-        Ok(root) if found.faults.is_empty() => root,
-        // The crate's own errors may show values. There is none that our layers can cause.
-        Ok(_) | Err(_) => {
-            if found.faults.is_empty() {
-                found.faults.push(Fault {
-                    origin: Origin::Nowhere,
-                    path: KeyPath::default(),
-                    message: "the layers of the config can't be laid over one another".into(),
-                    hint: None,
-                });
-            }
-            return Err(Faults::of(found.faults));
+    match root {
+        Ok(root) if !found.cut => read(root, found, paths, surroundings),
+        Ok(_) => Err(Faults::of(found.faults)),
+        // The crate's own errors may show values, and there is none that our layers can cause.
+        Err(_) => {
+            found.faults.push(Fault {
+                origin: Origin::Nowhere,
+                path: KeyPath::default(),
+                message: "the layers of the config can't be laid over one another".into(),
+                hint: None,
+            });
+            Err(Faults::of(found.faults))
         }
-    };
-    read(root, &found.index, paths, surroundings)
+    }
 }
 
 fn text(path: &Path, surroundings: &Surroundings) -> Result<String, (String, Option<String>)> {
@@ -163,10 +161,10 @@ fn text(path: &Path, surroundings: &Surroundings) -> Result<String, (String, Opt
     String::from_utf8(bytes).map_err(|_| ("the config file is not UTF-8 text".to_owned(), None))
 }
 
-fn read(mut root: Node, index: &Index, paths: Vec<PathBuf>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
+fn read(mut root: Node, found: Found, paths: Vec<PathBuf>, surroundings: &Surroundings) -> Result<Loaded, Faults> {
     let sink = Sink {
-        index,
-        faults: RefCell::default(),
+        index: &found.index,
+        faults: RefCell::new(found.faults),
     };
     lay_presets(&mut root, &sink);
     let reader = Reader {
@@ -175,7 +173,7 @@ fn read(mut root: Node, index: &Index, paths: Vec<PathBuf>, surroundings: &Surro
         sink: &sink,
     };
     let raw = raw::Config::deserialize(reader).unwrap_or_default();
-    let check = Check::new(index, surroundings, sink.faults.into_inner());
+    let check = Check::new(&found.index, surroundings, sink.faults.into_inner());
     let config = check::config(&check, &raw, &paths);
     let (faults, warnings, named) = check.finish();
     match config {

@@ -12,6 +12,7 @@ mod format;
 mod layer;
 mod load;
 mod node;
+mod param;
 mod preset;
 pub mod raw;
 mod read;

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fmt::{self, Write as _},
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::fault::Origin;
+use super::fault::{Origin, write_line};
 
 /// A value without a type.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -114,10 +114,7 @@ impl fmt::Display for KeyPath {
             if nth > 0 && !key.starts_with('[') {
                 f.write_str(".")?;
             }
-            // A key is the operator's text: it may not forge another line.
-            for c in key.chars() {
-                f.write_char(if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })?;
-            }
+            write_line(f, key)?;
         }
         Ok(())
     }

@@ -1,18 +1,14 @@
 //! Resolving templates at load: `env`, `file` and `param` reading text; the scopes of a request stay references.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::{
     check::Check,
-    fault::suggestion,
+    fault::{closest, suggestion},
     node::KeyPath,
-    preset::{Kind, Preset},
-    raw::{Entries, Field, Text},
+    param::{Param, Params},
 };
 use crate::template::{Part, Piece, Scope, Template, parse};
-
-/// A default that uses defaults deeper than this goes in a circle.
-const DEEPEST_DEFAULT: usize = 8;
 
 /// What a template may speak of where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -53,26 +49,9 @@ impl Resolved {
     }
 }
 
-/// A preset's parameters, as a credential gives them.
-#[derive(Debug, Clone)]
-pub(super) struct Params<'a> {
-    pub(super) preset: &'static Preset,
-    pub(super) given: Option<&'a Entries<Field<Text>>>,
-    /// The path of the credential.
-    pub(super) credential: KeyPath,
-}
-
-/// What a parameter is.
-enum Param {
-    Parts(Vec<Part>),
-    /// Neither given nor defaulted.
-    Absent,
-    Faulty,
-}
-
 /// What becomes of the text between references, and of what `env` and `file` yield.
 #[derive(Clone, Copy)]
-struct Reading {
+pub(super) struct Reading {
     text: fn(String) -> Part,
     yielded: fn(String) -> Part,
     /// The same for a reference that the whole begins with.
@@ -95,13 +74,13 @@ const URL: Reading = Reading {
     ..TEXT
 };
 /// A parameter that is a value as a whole.
-const VALUE: Reading = Reading {
+pub(super) const VALUE: Reading = Reading {
     text: value,
     yielded: value,
     leading: value,
 };
 /// A parameter that keeps its slashes.
-const WRITTEN: Reading = Reading {
+pub(super) const WRITTEN: Reading = Reading {
     text: Part::Written,
     yielded: Part::Written,
     leading: Part::Written,
@@ -130,15 +109,8 @@ impl Check<'_> {
         self.expand(text, at, URL, allowed, params, 0)
     }
 
-    /// Resolves a preset's parameter by name; `None` where it is absent or faulty.
-    pub(super) fn parameter(&self, name: &str, params: &Params<'_>) -> Option<Template> {
-        match self.param(name, &params.credential, AT_LOAD, params, 0) {
-            Param::Parts(parts) => Some(Template::new(parts)),
-            Param::Absent | Param::Faulty => None,
-        }
-    }
-
-    fn expand(
+    /// Resolves a text that becomes what `reading` says.
+    pub(super) fn expand(
         &self,
         text: &str,
         at: &KeyPath,
@@ -225,10 +197,12 @@ impl Check<'_> {
     fn reference(&self, scope: &str, name: &str, at: &KeyPath, allowed: Allowed<'_>) -> Option<Part> {
         let Some(known) = Scope::named(scope) else {
             let scopes = ["env", "file", "param", "header", "path", "subject", "ask", "token"];
+            // What stands there may be a part of a secret that holds `${`.
+            let meant = closest(scope, scopes).map(|scope| format!("did you mean `{scope}`?"));
             self.fault(
                 at,
-                format!("unknown scope `{scope}` in a reference"),
-                suggestion(scope, scopes),
+                "a reference's scope is not known".into(),
+                meant.or_else(|| Some("for a literal `${` write `$${`".into())),
             );
             return None;
         };
@@ -239,7 +213,7 @@ impl Check<'_> {
                 }
                 _ => None,
             };
-            self.fault(at, format!("nothing answers `${{{scope}:{name}}}` here"), hint);
+            self.fault(at, format!("nothing answers `${{{scope}:…}}` here"), hint);
             return None;
         }
         match known {
@@ -254,9 +228,9 @@ impl Check<'_> {
             Scope::Subject if !allowed.subject.iter().any(|part| part == name) => {
                 self.fault(
                     at,
-                    format!("the subject has no part `{name}`"),
+                    "the subject has no part of that name".into(),
                     suggestion(name, allowed.subject.iter().map(String::as_str))
-                        .or_else(|| Some(format!("declare it: `subject: {{ {name}: \"${{header:…}}\" }}`"))),
+                        .or_else(|| Some("declare it: `subject: { NAME: \"${header:…}\" }`".into())),
                 );
                 None
             }
@@ -269,125 +243,6 @@ impl Check<'_> {
             },
             _ => Some(Part::Reference(known, name.to_owned())),
         }
-    }
-
-    fn param(&self, name: &str, at: &KeyPath, allowed: Allowed<'_>, params: &Params<'_>, depth: usize) -> Param {
-        let Some(declaration) = params.preset.param(name) else {
-            let known = params.preset.params().iter().map(|(name, _)| name.as_str());
-            self.fault(
-                at,
-                format!("preset {} has no parameter `{name}`", params.preset.name),
-                suggestion(name, known),
-            );
-            return Param::Faulty;
-        };
-        if depth > DEEPEST_DEFAULT {
-            self.fault(at, format!("the default of parameter `{name}` goes in a circle"), None);
-            return Param::Faulty;
-        }
-        let reading = match declaration.kind() {
-            Kind::Text | Kind::Secret | Kind::Host => VALUE,
-            Kind::Url | Kind::Path => WRITTEN,
-        };
-        match params.given.and_then(|given| given.get(name)) {
-            Some(Field::Given(Text(text))) => {
-                let at = params.credential.key("params").key(name);
-                match self.expand(text, &at, reading, allowed, None, 0) {
-                    Resolved::Template(template) => self.typed(template, declaration.kind(), &at),
-                    Resolved::LeftOut | Resolved::Faulty => Param::Faulty,
-                }
-            }
-            Some(Field::Faulty) => Param::Faulty,
-            Some(Field::Absent) | None => match &declaration.default {
-                Field::Given(Text(default)) => self.default(name, default, reading, allowed, params, depth),
-                _ if declaration.is_required() => {
-                    self.needs(name, None, params);
-                    Param::Faulty
-                }
-                _ if declaration.asks() => {
-                    if !allowed.scopes.contains(&Scope::Ask) {
-                        self.needs(name, None, params);
-                        return Param::Faulty;
-                    }
-                    Param::Parts(vec![Part::Reference(Scope::Ask, name.to_owned())])
-                }
-                _ => Param::Absent,
-            },
-        }
-    }
-
-    /// A parameter's default. One that is another parameter alone is absent where that one is; one that merely uses
-    /// an absent parameter is of no use, and there are two ways out.
-    fn default(
-        &self,
-        name: &str,
-        default: &str,
-        reading: Reading,
-        allowed: Allowed<'_>,
-        params: &Params<'_>,
-        depth: usize,
-    ) -> Param {
-        // A preset's text is well-formed; if it isn't, expanding it says so.
-        let used = parse(default).unwrap_or_default();
-        if used.len() > 1 {
-            for piece in &used {
-                if let Piece::Reference { scope, name: used } = piece
-                    && scope == "param"
-                    && let Param::Absent = self.param(used, &params.credential, allowed, params, depth + 1)
-                {
-                    self.needs(used, Some(name), params);
-                    return Param::Faulty;
-                }
-            }
-        }
-        match self.expand(default, &params.credential, reading, allowed, Some(params), depth + 1) {
-            Resolved::Template(template) => Param::Parts(template.parts().to_vec()),
-            Resolved::LeftOut => Param::Absent,
-            Resolved::Faulty => Param::Faulty,
-        }
-    }
-
-    fn typed(&self, template: Template, kind: Kind, at: &KeyPath) -> Param {
-        // What is known per request only is something plain, as far as its type goes.
-        let stand_in = |_: Scope, _: &str| Some("x".to_owned());
-        let text = template.render(&stand_in).unwrap_or_default();
-        let text = text.expose_secret();
-        let host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-        match kind {
-            Kind::Host if text.is_empty() || !text.chars().all(host) => {
-                self.fault(
-                    at,
-                    "this is to be a host name or a part of one: letters, digits, dots and hyphens".into(),
-                    None,
-                );
-                Param::Faulty
-            }
-            Kind::Path if !text.is_empty() && !text.starts_with('/') => {
-                self.fault(at, "a path begins with a slash".into(), None);
-                Param::Faulty
-            }
-            Kind::Url if !text.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some()) => {
-                self.fault(
-                    at,
-                    "this is no URL".into(),
-                    Some("it is to be `https://HOST/PATH`".into()),
-                );
-                Param::Faulty
-            }
-            _ => Param::Parts(template.parts().to_vec()),
-        }
-    }
-
-    /// A parameter is needed and absent.
-    pub(super) fn needs(&self, name: &str, instead_of: Option<&str>, params: &Params<'_>) {
-        let preset = params.preset.name;
-        let message = match instead_of {
-            Some(other) => format!("preset {preset} needs the parameter `{name}`, or `{other}` itself"),
-            None => format!("preset {preset} needs the parameter `{name}`"),
-        };
-        let about = params.preset.param(name).map_or("", |declaration| declaration.about());
-        let hint = (!about.is_empty()).then(|| format!("`{name}` is: {about}"));
-        self.fault_at_key(&params.credential, message, hint);
     }
 }
 

@@ -1,12 +1,17 @@
 //! From what is written to what is meant: every value parsed, every reference resolved, every fault written down.
 
+mod body;
 mod credential;
+mod fingerprint;
 mod grant;
+mod grants;
 mod listen;
 mod placement;
+mod policy;
 mod reply;
 mod request;
 mod route;
+mod subject;
 mod tls;
 mod upstream;
 mod url;
@@ -16,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use secrecy::ExposeSecret;
@@ -38,7 +44,7 @@ pub(super) struct Check<'a> {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
     /// Every file that the config names; read once, so that one load sees one content.
-    files: RefCell<BTreeMap<PathBuf, Option<Zeroizing<Vec<u8>>>>>,
+    files: RefCell<BTreeMap<PathBuf, Result<Zeroizing<Vec<u8>>, String>>>,
 }
 
 impl<'a> Check<'a> {
@@ -90,28 +96,22 @@ impl<'a> Check<'a> {
     /// Reads a file that the config names; a relative path is beside the config file that names it.
     pub(super) fn read_file(&self, name: &str, at: &KeyPath) -> Option<(PathBuf, Zeroizing<Vec<u8>>)> {
         let path = self.path(name, at);
-        let mut files = self.files.borrow_mut();
-        let mut error = None;
-        let bytes = files
-            .entry(path.clone())
-            .or_insert_with(|| match (self.surroundings.read)(&path) {
-                Ok(bytes) => Some(Zeroizing::new(bytes)),
-                Err(why) => {
-                    error = Some(why);
-                    None
-                }
-            });
-        let bytes = bytes.clone();
-        drop(files);
-        if bytes.is_none() {
-            let why = error.map_or_else(String::new, |why| format!(": {why}"));
-            self.fault(
-                at,
-                format!("the file {} can't be read{why}", path.display()),
-                Some("check its path and its permissions".into()),
-            );
+        let read = || match (self.surroundings.read)(&path) {
+            Ok(bytes) => Ok(Zeroizing::new(bytes)),
+            Err(error) => Err(error.to_string()),
+        };
+        let content = self.files.borrow_mut().entry(path.clone()).or_insert_with(read).clone();
+        match content {
+            Ok(bytes) => Some((path, bytes)),
+            Err(why) => {
+                self.fault(
+                    at,
+                    format!("the file {} can't be read: {why}", path.display()),
+                    Some("check its path and its permissions".into()),
+                );
+                None
+            }
         }
-        bytes.map(|bytes| (path, bytes))
     }
 
     fn path(&self, name: &str, at: &KeyPath) -> PathBuf {
@@ -123,6 +123,19 @@ impl<'a> Check<'a> {
         let Text(text) = field.given()?;
         let template = self.resolve(text, at, AT_LOAD, None).template()?;
         Some(template.render(&()).ok()?.expose_secret().to_owned())
+    }
+
+    /// A duration to wait, which is more than none.
+    fn timeout(&self, field: &Field<raw::Span>, default: Duration, at: &KeyPath) -> Duration {
+        let timeout = field.given().map_or(default, |span| span.0);
+        if timeout.is_zero() {
+            self.fault(
+                at,
+                "this would be over before it began".into(),
+                Some("give more than 0".into()),
+            );
+        }
+        timeout
     }
 
     /// A name that was given to something.
@@ -201,7 +214,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     }
 
     let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
-    let routes = check.routes(raw, &credentials);
+    let routes = check.routes(raw, &upstreams, &credentials);
     Some(checked::Config {
         listeners,
         probes,

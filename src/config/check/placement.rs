@@ -1,14 +1,18 @@
 //! Where the access token goes.
 
-use http::{HeaderValue, header};
+use http::header;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Check, request::Terms};
+use super::{
+    Check,
+    request::{Terms, unfit_for_header},
+};
 use crate::{
     config::{
         node::KeyPath,
+        param::Params,
         raw::{self, Field, Text},
-        resolve::{Allowed, Params, Resolved},
+        resolve::{AT_LOAD, Allowed, Resolved},
     },
     credential::placement::Placement,
     template::{Part, Scope, Template},
@@ -116,9 +120,7 @@ impl Check<'_> {
 
     fn placement_name(&self, field: &Field<Text>, at: &KeyPath, params: Option<&Params<'_>>) -> Option<String> {
         let Text(text) = field.given()?;
-        let template = self
-            .resolve(text, at, crate::config::resolve::AT_LOAD, params)
-            .template()?;
+        let template = self.resolve(text, at, AT_LOAD, params).template()?;
         let name = template.render(&()).ok()?.expose_secret().to_owned();
         if name.is_empty() {
             self.fault(at, "a name is missing".into(), None);
@@ -145,29 +147,18 @@ impl Check<'_> {
         let values = |_: Scope, _: &str| Some(token.expose_secret().to_owned());
         let render = |template: &Template| template.render(&values).unwrap_or_default();
         let why = match placement {
-            _ if token.expose_secret().is_empty() => Some("the token is empty"),
-            Placement::Header { value, .. } => {
-                let value = render(value);
-                let value = value.expose_secret();
-                if HeaderValue::from_bytes(value.as_bytes()).is_err() {
-                    Some("the token holds a control character, so it can't stand in a header field")
-                } else if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
-                    // Receivers drop such space (RFC 9110 §5.5): another token would arrive.
-                    Some("the token begins or ends with space, which a header field would lose")
-                } else {
-                    None
-                }
-            }
+            _ if token.expose_secret().is_empty() => Some("is empty"),
+            Placement::Header { value, .. } => unfit_for_header(render(value).expose_secret()),
             Placement::Basic { username, .. } => render(username)
                 .expose_secret()
                 .contains(':')
-                .then_some("the token holds a colon, which would end a Basic user name"),
+                .then_some("holds a colon, which would end a Basic user name"),
             Placement::Query(_) | Placement::Form(_) => None,
         };
         if let Some(why) = why {
             self.fault(
                 at,
-                why.into(),
+                format!("the token {why}"),
                 Some("check the token, or place it elsewhere: see `placement`".into()),
             );
         }

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::{Check, entries, names, upstream::NO_CREDENTIAL};
 use crate::{
     config::{
-        checked::{Allow, AllowSegment, Credential, Route},
+        checked::{Allow, AllowSegment, Credential, Route, Upstream},
         node::KeyPath,
         raw::{self, Field, Text},
         resolve::Allowed,
@@ -24,7 +24,12 @@ use crate::{
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Check<'_> {
-    pub(super) fn routes(&self, raw: &raw::Config, credentials: &BTreeMap<CredentialName, Credential>) -> Vec<Route> {
+    pub(super) fn routes(
+        &self,
+        raw: &raw::Config,
+        upstreams: &BTreeMap<UpstreamName, Upstream>,
+        credentials: &BTreeMap<CredentialName, Credential>,
+    ) -> Vec<Route> {
         let mut known_listeners = names(&raw.listeners);
         if known_listeners.is_empty() {
             known_listeners.insert("main".into());
@@ -37,13 +42,7 @@ impl Check<'_> {
         let mut routes = Vec::new();
         for (name, route) in entries(&raw.routes) {
             let at = KeyPath::of(["routes", name.as_str()]);
-            // The credential that the upstream names, whether or not the upstream is whole.
-            let upstream = route
-                .upstream
-                .given()
-                .and_then(|Text(name)| raw.upstreams.given()?.get(name));
-            let inherited = upstream.and_then(|upstream| upstream.credential.given());
-            routes.extend(self.route(name, route, inherited, &known, credentials, &at));
+            routes.extend(self.route(name, route, &known, upstreams, credentials, &at));
         }
         self.clashes(&routes);
         if routes.is_empty() && entries(&raw.routes).is_empty() {
@@ -60,8 +59,8 @@ impl Check<'_> {
         &self,
         name: &str,
         raw: &raw::Route,
-        inherited: Option<&Text>,
         known: &Known,
+        upstreams: &BTreeMap<UpstreamName, Upstream>,
         credentials: &BTreeMap<CredentialName, Credential>,
         at: &KeyPath,
     ) -> Option<Route> {
@@ -86,11 +85,13 @@ impl Check<'_> {
             );
         }
         let upstream = self.known::<UpstreamName>(&raw.upstream, &at.key("upstream"), "upstream", &known.upstreams);
-        let credential = match (&raw.credential, inherited) {
-            (Field::Given(Text(none)), _) if none == NO_CREDENTIAL => None,
-            (Field::Absent, Some(Text(inherited))) if inherited != NO_CREDENTIAL => inherited.parse().ok(),
-            (Field::Absent, _) => None,
-            (field, _) => self.known::<CredentialName>(field, &at.key("credential"), "credential", &known.credentials),
+        let credential = match &raw.credential {
+            // An upstream that is not there was faulty, and then so is the config.
+            Field::Absent => upstream
+                .as_ref()
+                .and_then(|name| upstreams.get(name)?.credential.clone()),
+            Field::Given(Text(none)) if none == NO_CREDENTIAL => None,
+            field => self.known::<CredentialName>(field, &at.key("credential"), "credential", &known.credentials),
         };
         let captured = path.iter().flatten().flat_map(|path| captures(path)).collect();
         let subject_headers = credential
@@ -110,7 +111,7 @@ impl Check<'_> {
             credential,
             subject_headers,
             headers: headers?,
-            token_timeout: raw.token_timeout.given().map_or(TOKEN_TIMEOUT, |span| span.0),
+            token_timeout: self.timeout(&raw.token_timeout, TOKEN_TIMEOUT, &at.key("token_timeout")),
         })
     }
 
@@ -196,12 +197,12 @@ impl Check<'_> {
 
     /// The header fields that a credential's subject reads; what it reads of the path must be captured.
     fn subject_of(&self, credential: &Credential, captured: &BTreeSet<&str>, at: &KeyPath) -> Vec<HeaderName> {
-        let mut headers = Vec::new();
+        let mut headers: Vec<HeaderName> = Vec::new();
         for part in &credential.spec.subject {
             for (scope, name) in part.from.references() {
                 match scope {
                     // The name was read when the template was.
-                    Scope::Header => headers.extend(name.parse::<HeaderName>()),
+                    Scope::Header => headers.extend(name.parse().ok().filter(|name| !headers.contains(name))),
                     Scope::Path if !captured.contains(name) => self.fault_at_key(
                         at,
                         format!(
@@ -214,7 +215,6 @@ impl Check<'_> {
                 }
             }
         }
-        headers.dedup();
         headers
     }
 
@@ -235,7 +235,7 @@ impl Check<'_> {
                 if scope == Scope::Path && !captured.contains(capture) {
                     self.fault(
                         &at.key(name.as_str()),
-                        format!("this route doesn't capture `{capture}`"),
+                        "this route doesn't capture what this reads of its path".into(),
                         None,
                     );
                 }

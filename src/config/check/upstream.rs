@@ -52,13 +52,13 @@ impl Check<'_> {
             };
             let tls = self.tls(&raw.tls, common, &at.key("tls"));
             if let (Some(name), Some(url)) = (name, url) {
-                let span = |field: &Field<raw::Span>, default| field.given().map_or(default, |span| span.0);
+                let timeout = |field, default, key| self.timeout(field, default, &at.key(key));
                 let upstream = Upstream {
                     url,
                     credential,
                     tls,
-                    connect_timeout: span(&raw.connect_timeout, CONNECT_TIMEOUT),
-                    response_timeout: span(&raw.response_timeout, RESPONSE_TIMEOUT),
+                    connect_timeout: timeout(&raw.connect_timeout, CONNECT_TIMEOUT, "connect_timeout"),
+                    response_timeout: timeout(&raw.response_timeout, RESPONSE_TIMEOUT, "response_timeout"),
                 };
                 upstreams.insert(name, upstream);
             }

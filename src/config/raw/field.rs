@@ -97,19 +97,23 @@ impl JsonSchema for Text {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
+/// A century: more would overflow clocks somewhere.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Reads a duration.
 fn span(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
-    let unit = match &text[digits..] {
-        "ms" => return Some(Duration::from_millis(number)),
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
+    let milliseconds: u64 = match &text[digits..] {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60 * 1_000,
+        "h" => 60 * 60 * 1_000,
+        "d" => 24 * 60 * 60 * 1_000,
         _ => return None,
     };
-    number.checked_mul(unit).map(Duration::from_secs)
+    let span = Duration::from_millis(number.checked_mul(milliseconds)?);
+    (span <= LONGEST).then_some(span)
 }
 
 impl<'de> Deserialize<'de> for Span {
@@ -283,8 +287,18 @@ mod tests {
         assert_eq!(span("30"), Some(Duration::from_secs(30)));
         assert_eq!(span("5m"), Some(Duration::from_secs(300)));
         assert_eq!(span("7d"), Some(Duration::from_secs(604_800)));
-        for wrong in ["", "s", "-1s", "1.5s", "1w", "1 s", "99999999999999999999d"] {
+        for wrong in ["", "s", "-1s", "1.5s", "1w", "1 s", "99999999999999999999d", "36501d"] {
             assert_eq!(span(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let text = Field::Given(Text("canary".into()));
+        let free = Free(Node::Map(vec![(
+            "key".into(),
+            Node::List(vec![Node::Text("canary".into())]),
+        )]));
+        assert!(!format!("{text:?} {free:?}").contains("canary"));
     }
 }
