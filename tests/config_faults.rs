@@ -314,6 +314,31 @@ fn other_stores_and_settings_that_contradict_are_faults() {
         ("a: !!int 5", "tags are not used"),
         ("log: { level: info, level: warn, levl: x }", "did you mean `level`?"),
         ("routes: { r: {} }", "`upstream` is missing"),
+        ("tls: { client_cert: x }", "of no use without `client_key`"),
+        (
+            "upstreams: { u: { url: https://a.example, tls: { server_name: \"a b\" } } }",
+            "name or the address of a host",
+        ),
+        (
+            "credentials: { a: { preset: pos, params: { base_url: https://a.example, fields_in: jsn } } }",
+            "fields go in one of",
+        ),
+        (
+            "credentials: { a: { sign_in: { request: { url: https://a.example, json: [x] } } } }",
+            "a mapping or JSON text",
+        ),
+        (
+            "credentials: { a: { grant: { type: static, token: x }, placement: { header: x, value: y } } }",
+            "no place in this",
+        ),
+        (
+            "credentials: { a: { grant: { type: static, token: x }, placement: { header: x, query: y } } }",
+            "one of bearer",
+        ),
+        (
+            "credentials: { a: { grant: { type: client_credentials, token_url: https://a.example, client_secret: s } } }",
+            "`client_id` is missing",
+        ),
         ("a: 1\na: 2", "stands here twice"),
         ("- a", "this is to be a mapping, and here is a list"),
     ] {

@@ -2,20 +2,23 @@
 
 mod config_fixture;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bearerd::{
     config::{
         Loaded,
-        checked::{Bind, State},
+        checked::{Bind, LogFormat, State},
         load,
     },
     credential::{
         Spec,
         grant::{Body, Json, Request},
         placement::Placement,
-        reply::Sign,
-        spec::{OnDoubt, Then},
+        reply::{Sign, Unit},
+        spec::{OnDoubt, Policy, Then},
     },
     template::{Scope, Template},
 };
@@ -554,4 +557,123 @@ fn a_route_has_its_upstreams_credential_unless_it_names_another() {
         .map(|route| (route.name.as_str(), route.credential.as_ref().map(|name| name.as_str())))
         .collect();
     assert_eq!(credentials, [("own", Some("b")), ("its", Some("a")), ("none", None)]);
+}
+
+#[test]
+fn every_setting_of_a_credential_arrives() {
+    let text = include_str!("../config/examples/odd-vendor.yaml");
+    let loaded = loaded(text, &[("ODD_PASSWORD", "p")]);
+    let a = spec(&loaded, "odd_vendor");
+    assert_eq!(
+        sign_in(a),
+        "POST https://odd.example/session\nbasic erp:p\njson {user_name:\"erp\",device:{kind:\"server\"}}"
+    );
+    let status = |status| Sign::Status { status, field: None };
+    let spent = Some(("/fault/id".to_owned(), "E_SPENT".to_owned()));
+    assert_eq!(
+        a.errors.dead,
+        [
+            Sign::Code("E_STALE".into()),
+            status(401),
+            Sign::Status {
+                status: 400,
+                field: spent
+            }
+        ]
+    );
+    assert_eq!(
+        (&a.errors.code[..], &a.errors.text[..]),
+        (&["/fault/id".to_owned()][..], &["/fault/words".to_owned()][..])
+    );
+    assert_eq!(a.rejected[0].status, 401);
+    assert_eq!(a.rejected[1].field.as_ref().unwrap().1, "E_SESSION");
+    let reply = &a.refresh.as_ref().unwrap().reply;
+    assert_eq!((&reply.ok[..], reply.unit), (&[200, 201][..], Unit::Milliseconds));
+    assert_eq!(
+        (&reply.access_token[0][..], &reply.expires_in[0][..]),
+        ("/data/token", "/data/ttl")
+    );
+    // What isn't said keeps its default, the standard's name first.
+    assert_eq!(reply.refresh_expires_in[0], "/refresh_expires_in");
+    assert_eq!(
+        (a.steps[0].grant.request.method.as_str(), a.steps[0].ask.len()),
+        ("PUT", 1)
+    );
+}
+
+#[test]
+fn policies_and_seeds_arrive() {
+    let text = "credentials:\n  a: { refresh: { request: { url: https://a.example, query: { k: v } }, reply: { ok: [204] } }, \
+                reply: { access_token: [/t] }, errors: { subject: [403], unspent: [503] }, on_doubt: retry, grace: 1m, \
+                min_age: 2m, refresh_lifetime: 30d, keep_alive: true, single_use: true, assume_lifetime: 1h, required: true, \
+                spend_deadline: 5s, lease: 11s, seed: \"s ${env:S}\" }\n";
+    let loaded = loaded(text, &[("S", "t")]);
+    let a = spec(&loaded, "a");
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    assert_eq!(
+        a.policy,
+        Policy {
+            on_doubt: Some(OnDoubt::Retry),
+            grace: Some(minutes(1)),
+            min_age: minutes(2),
+            refresh_lifetime: Some(minutes(30 * 24 * 60)),
+            keep_alive: true,
+            single_use: true,
+            assume_lifetime: Some(minutes(60)),
+            required: true,
+            spend_deadline: Duration::from_secs(5),
+            lease: Duration::from_secs(11),
+        }
+    );
+    assert_eq!(refresh(a), "POST https://a.example\n? k=v");
+    let reply = &a.refresh.as_ref().unwrap().reply;
+    assert_eq!(
+        (&reply.ok[..], &reply.access_token[..]),
+        (&[204][..], &["/t".to_owned()][..])
+    );
+    assert_eq!(
+        (&a.errors.subject[..], &a.errors.unspent[..]),
+        (&[Sign::Code("403".into())][..], &[503][..])
+    );
+    assert_eq!(a.seed.as_ref().unwrap().expose_secret(), "s t");
+}
+
+#[test]
+fn routes_upstreams_and_log_arrive() {
+    let text = "\
+listeners: { main: { bind: localhost:0, hosts: [Bearerd], title_case_headers: true } }
+upstreams: { u: { url: http://api.example/v1/, insecure: true, connect_timeout: 1s, response_timeout: 500ms } }
+routes:
+  r: { listener: main, host: ERP.localhost, prefix: /a/b/, path: \"/{x}/{*rest}\", methods: [get], upstream: u,
+       allow: [\"GET /api/**\"], headers: { X-Tenant: \"${path:x}\" }, token_timeout: 3 }
+log: { format: json, level: \"info,bearerd=debug\", file: b.log, access: false }
+";
+    let config = loaded(text, &[]).config;
+    let main = &config.listeners[&"main".parse().unwrap()];
+    assert_eq!(
+        (main.hosts.as_slice(), main.title_case_headers),
+        (&["bearerd".to_owned()][..], true)
+    );
+    let upstream = &config.upstreams[&"u".parse().unwrap()];
+    assert_eq!(
+        (upstream.url.path.as_str(), upstream.connect_timeout.as_secs()),
+        ("/v1", 1)
+    );
+    assert_eq!(upstream.response_timeout.as_millis(), 500);
+    let route = &config.routes[0];
+    assert_eq!(
+        (route.host.as_deref(), route.prefix.as_str()),
+        (Some("erp.localhost"), "/a/b")
+    );
+    assert_eq!(
+        (route.path.as_deref(), route.methods.as_slice()),
+        (Some("/{x}/{*rest}"), &[http::Method::GET][..])
+    );
+    assert_eq!((route.allow.len(), route.token_timeout.as_secs()), (1, 3));
+    assert_eq!(
+        (route.headers[0].0.as_str(), shown(&route.headers[0].1)),
+        ("x-tenant", "<path:x>".into())
+    );
+    assert_eq!((config.log.format, config.log.access), (Some(LogFormat::Json), false));
+    assert_eq!(config.log.file, Some("b.log".into()));
 }

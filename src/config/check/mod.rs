@@ -37,6 +37,9 @@ use super::{
 };
 use crate::name::{CredentialName, NameError};
 
+/// What is in a file, or why it can't be read.
+type Content = Result<Zeroizing<Vec<u8>>, String>;
+
 /// What checking needs and what it finds.
 pub(super) struct Check<'a> {
     pub(super) index: &'a Index,
@@ -44,7 +47,7 @@ pub(super) struct Check<'a> {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Fault>>,
     /// Every file that the config names; read once, so that one load sees one content.
-    files: RefCell<BTreeMap<PathBuf, Result<Zeroizing<Vec<u8>>, String>>>,
+    files: RefCell<BTreeMap<PathBuf, Content>>,
 }
 
 impl<'a> Check<'a> {
