@@ -2,9 +2,14 @@
 
 mod config_fixture;
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use config_fixture::load_text;
+use proptest::prelude::*;
 
 /// The variables that a text reads, each with a value.
 fn variables(text: &str) -> Vec<(String, String)> {
@@ -15,28 +20,34 @@ fn variables(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The examples, and where they are.
+fn examples() -> Vec<(PathBuf, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
 #[test]
 fn every_example_is_a_good_config_and_every_preset_has_one() {
     let mut used = BTreeSet::new();
-    let mut examples = 0;
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        let env = variables(&text);
+    let examples = examples();
+    for (path, text) in &examples {
+        let env = variables(text);
         let env: Vec<(&str, &str)> = env
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let loaded = load_text(&text, &env).unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
+        let loaded = load_text(text, &env).unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
         assert_eq!(loaded.warnings, [], "{}", path.display());
         assert!(!loaded.config.routes.is_empty(), "{}", path.display());
         used.extend(
             text.lines()
                 .filter_map(|line| line.trim().strip_prefix("preset: ").map(ToOwned::to_owned)),
         );
-        examples += 1;
     }
-    assert!(examples >= 10, "only {examples} examples were found");
+    assert!(examples.len() >= 10, "only {} examples were found", examples.len());
     let presets: BTreeSet<String> = bearerd::config::presets()
         .iter()
         .map(|preset| preset.name.to_owned())
@@ -78,4 +89,27 @@ fn every_key_of_the_schema_says_what_it_is() {
         undescribed(definition, name, &mut found);
     }
     assert_eq!(found, [] as [String; 0]);
+}
+
+proptest! {
+    /// A config that somebody mistyped is good or told to be faulty; nothing else happens.
+    #[test]
+    fn a_mistyped_example_is_never_more_than_a_fault(
+        which in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        length in 0_usize..12,
+        typed in "[ -~\\n\\t]{0,12}|\\PC{0,4}|\\$\\{[a-z]{0,6}:?[a-z]{0,3}\\}",
+    ) {
+        let examples = examples();
+        let (_, text) = which.get(&examples);
+        let env = variables(text);
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let characters: Vec<char> = text.chars().collect();
+        let at = at.index(characters.len());
+        let end = (at + length).min(characters.len());
+        let mistyped: String = characters[..at].iter().copied().chain(typed.chars()).chain(characters[end..].iter().copied()).collect();
+        if let Err(faults) = load_text(&mistyped, &env) {
+            prop_assert!(!faults.0.is_empty());
+        }
+    }
 }
