@@ -225,7 +225,8 @@ impl ProxyError {
         }
     }
 
-    /// The answer: `application/problem+json` (RFC 9457), its code in [`ERROR_HEADER`] too.
+    /// The answer: `application/problem+json` (RFC 9457), its code in [`ERROR_HEADER`] too, and the error itself as
+    /// an extension, for the access line.
     pub fn answer(&self) -> Response<Body> {
         let code = self.code();
         let status = code.status();
@@ -250,6 +251,7 @@ impl ProxyError {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
+        response.extensions_mut().insert(self.clone());
         response
     }
 }

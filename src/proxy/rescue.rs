@@ -95,10 +95,7 @@ where
                 }
             },
         };
-        Poll::Ready(Ok(answer.unwrap_or_else(|error| {
-            tracing::debug!(target: "bearerd::request", code = error.code().as_str(), %error, "answered by bearerd itself");
-            error.answer()
-        })))
+        Poll::Ready(Ok(answer.unwrap_or_else(|error| error.answer())))
     }
 }
 

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use super::{error::ERROR_HEADER, request_id::REQUEST_ID, route::Entry};
+use super::{ProxyError, request_id::REQUEST_ID, route::Entry};
 use crate::{clock::Clock, metrics::Metrics, name::ListenerName};
 
 /// The target of access lines.
@@ -148,7 +148,7 @@ where
         let this = self.project();
         let _entered = this.span.enter();
         let Ok(response) = ready!(this.future.poll(cx));
-        this.line.write(response.status(), response.headers().get(ERROR_HEADER));
+        this.line.write(response.status(), response.extensions().get());
         Poll::Ready(Ok(response))
     }
 }
@@ -171,7 +171,7 @@ impl Line {
         self.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
 
-    fn write(&mut self, status: StatusCode, code: Option<&HeaderValue>) {
+    fn write(&mut self, status: StatusCode, error: Option<&ProxyError>) {
         self.is_written = true;
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
         let entry = self.facts.route.get();
@@ -184,7 +184,8 @@ impl Line {
             route = entry.map(|entry| entry.name.as_str()),
             upstream = entry.map(|entry| entry.target.name.as_str()),
             status = status.as_u16(),
-            code = code.and_then(|code| code.to_str().ok()),
+            code = error.map(|error| error.code().as_str()),
+            detail = error.map(tracing::field::display),
             duration_ms = elapsed.as_micros() as f64 / 1_000.0,
             replayed = self.facts.was_replayed.load(Ordering::Relaxed),
             request_id = self.id(),

@@ -422,7 +422,7 @@ async fn law_9_each_request_has_one_line_without_query_and_credential() {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
     assert!(
-        lines[1].contains("status=404") && lines[1].contains("code=\"no_route\""),
+        lines[1].contains("status=404") && lines[1].contains("code=\"no_route\" detail=no route of"),
         "{}",
         lines[1]
     );
