@@ -138,15 +138,9 @@ pub(super) fn header(name: &'static str, parts: Vec<Part>) -> (HeaderName, Templ
     (HeaderName::from_static(name), Template::new(parts))
 }
 
-/// A router of listener `main`, which is called `bearerd` too, with `https://api.example/v2` behind it.
-pub(super) fn router(routes: &[checked::Route], specs: Vec<Spec>) -> Result<Router, RouterError> {
-    let listener = checked::Listener {
-        bind: checked::Bind::Tcp(([10, 1, 2, 3], 8080).into()),
-        hosts: vec!["bearerd".into()],
-        expose: true,
-        title_case_headers: false,
-    };
-    let target = Target {
+/// `https://api.example/v2`.
+pub(super) fn target() -> Target {
+    Target {
         name: "api".parse().unwrap(),
         base: checked::BaseUrl {
             scheme: http::uri::Scheme::HTTPS,
@@ -154,7 +148,18 @@ pub(super) fn router(routes: &[checked::Route], specs: Vec<Spec>) -> Result<Rout
             path: "/v2".into(),
         },
         client: Client::new(&Settings::default()).unwrap(),
+    }
+}
+
+/// A router of listener `main`, which is called `bearerd` too, with [`target`] behind it.
+pub(super) fn router(routes: &[checked::Route], specs: Vec<Spec>) -> Result<Router, RouterError> {
+    let listener = checked::Listener {
+        bind: checked::Bind::Tcp(([10, 1, 2, 3], 8080).into()),
+        hosts: vec!["bearerd".into()],
+        expose: true,
+        title_case_headers: false,
     };
+    let target = target();
     let managers = specs
         .into_iter()
         .map(|spec| {

@@ -243,6 +243,18 @@ async fn a_401_that_no_renewal_helps_passes_through_with_its_mark() {
 }
 
 #[tokio::test]
+async fn an_early_401_does_not_wait_for_the_rest_of_the_body() {
+    let world = world(|_| async { Response::builder().status(401).body(text("who?")).unwrap() }).await;
+    let (sender, body) = streamed();
+    sender.send(Frame::data("a beginning".into())).unwrap();
+    let request = Request::post("/bearer").header("host", "localhost").body(body).unwrap();
+    let answer = send(&world, request).await;
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.headers()["x-bearerd-replayed"], "no");
+    drop(sender);
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_502_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap();

@@ -105,7 +105,18 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 None => None,
             }
         };
-        let (later, body) = tokio::join!(tokens.renewed(&ready, self.patience), whole);
+        let renewal = tokens.renewed(&ready, self.patience);
+        tokio::pin!(renewal, whole);
+        let (later, body) = tokio::select! {
+            biased;
+            body = &mut whole => (renewal.await, body),
+            // Without a later token there is no sense in waiting for the rest of the body.
+            later = &mut renewal => match later {
+                Ok(Some(later)) => (Ok(Some(later)), whole.await),
+                Ok(None) => return Ok(marked(response, "no")),
+                Err(error) => return Err(error.into()),
+            },
+        };
         let Some(body) = body else {
             return Ok(marked(response, "no"));
         };

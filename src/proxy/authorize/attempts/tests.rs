@@ -307,3 +307,47 @@ async fn a_form_that_can_not_be_rewritten_is_refused() {
     let refused = with_form(Method::POST, &[form], text).await;
     assert_eq!(refused, Err(ProxyError::BodyTooLarge { limit: form::LIMIT }));
 }
+
+#[tokio::test]
+async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, body) = fixtures::streamed();
+    let rest = Arc::new(Mutex::new(Some(sender)));
+    let answer = move |request: Request<hyper::body::Incoming>| {
+        let rest = rest.clone();
+        async move {
+            if request.headers()[AUTHORIZATION] == "Bearer t1" {
+                // The head is enough for a refusal; only then does the caller go on.
+                let sender = rest.lock().unwrap().take().unwrap();
+                sender.send(Ok("b".into())).unwrap();
+                return Response::builder().status(401).body(Body::default());
+            }
+            Response::builder().body(request.into_body().map_err(Into::into).boxed_unsync())
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(answer.clone());
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
+        }
+    });
+    let (mut parts, ()) = Request::post(format!("http://{address}/"))
+        .body(())
+        .unwrap()
+        .into_parts();
+    parts.extensions.insert(Arc::new(fixtures::target()));
+    let plan = Attempts {
+        patience: Duration::from_secs(3600),
+        signs: &[],
+        on_replay: || (),
+    };
+    let script = Script::renewing([Ok(Some(token(2)))]);
+    let answer = plan
+        .run(&mut crate::proxy::forward::Forward, parts, body, &script)
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "b");
+}
