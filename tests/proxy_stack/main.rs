@@ -12,10 +12,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use world::{TOKEN, World, listen, recording, world};
+use world::{LOG, TOKEN, World, listen, recording, world};
 
 fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or_default()
@@ -255,6 +256,30 @@ async fn an_early_401_does_not_wait_for_the_rest_of_the_body() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_a_large_upload_is_the_answer_even_if_the_upstream_hangs_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 1024];
+        stream.read(&mut head).await.unwrap();
+        let refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig";
+        stream.write_all(refusal).await.unwrap();
+        stream.shutdown().await.unwrap();
+        // A server that means its answer to arrive doesn't reset the connection under it (RFC 9112 §9.6).
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    });
+    let world = listen(upstream).await;
+    let (sender, body) = streamed();
+    for _ in 0..64 {
+        sender.send(Frame::data(vec![0; 65_536].into())).unwrap();
+    }
+    let request = Request::post("/bearer").header("host", "localhost").body(body).unwrap();
+    let answer = send(&world, request).await;
+    assert_eq!(answer.status(), 413);
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_502_that_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = listener.local_addr().unwrap();
@@ -387,31 +412,8 @@ async fn a_form_gets_its_field_and_its_length() {
     assert_eq!(*bodies.lock().unwrap(), [format!("a=%20&b&api_key={TOKEN}")]);
 }
 
-/// What is logged, at every level, by the thread that runs the test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(text);
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn law_9_each_request_has_one_line_without_query_and_credential() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("bearerd=trace")
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
     let (world, _) = recording().await;
     for target in ["/key/a?password=hush", "/nowhere?password=hush"] {
         let request = format!(
@@ -420,8 +422,9 @@ async fn law_9_each_request_has_one_line_without_query_and_credential() {
         let answer = world.raw(&request).await;
         assert!(answer.contains("x-request-id: id-1\r\n"), "{answer}");
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("bearerd::access")).collect();
+    let log = LOG.text();
+    let is_own = |line: &&str| line.contains("bearerd::access") && line.contains("id-1");
+    let lines: Vec<_> = log.lines().filter(is_own).collect();
     assert_eq!(lines.len(), 2, "{log}");
     for part in [
         "path=\"/key/a\"",

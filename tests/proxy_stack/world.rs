@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -37,6 +37,41 @@ use tower::Service;
 pub(crate) const TOKEN: &str = "canary-token";
 
 const SESSION: http::HeaderName = http::HeaderName::from_static("x-session");
+
+/// What every test of this binary logs, at every level. One subscriber for all threads: tracing asks a call site's
+/// subscribers once, on whichever thread comes first.
+pub(crate) static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("bearerd=trace")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    log
+});
+
+/// A log in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// A proxy in front of an upstream that answers by a closure.
 pub(crate) struct World {
@@ -174,6 +209,7 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
 
 /// Serves the stack in front of this address.
 pub(crate) async fn listen(upstream: SocketAddr) -> World {
+    LazyLock::force(&LOG);
     let metrics = Arc::new(Metrics::new());
     let stack = stack(ListenerContext {
         name: "main".parse().unwrap(),
