@@ -17,7 +17,11 @@ use http::{HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{ProxyError, rewrite::Subject, route::Entry, trace::Facts};
-use crate::{credential::placement::strip_headers, metrics::Metrics, upstream::Body};
+use crate::{
+    credential::placement::{Placement, strip_headers},
+    metrics::Metrics,
+    upstream::Body,
+};
 use attempts::{Answer, Attempts, send};
 
 /// Says whether a rejected request was sent again: `1`, or `no`.
@@ -97,6 +101,7 @@ where
     let attempts = Attempts {
         patience: entry.token_timeout,
         signs: &manager.spec().rejected,
+        rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
         on_replay: || {
             metrics.replay(&entry.name);
             if let Some(facts) = known.get::<Arc<Facts>>() {

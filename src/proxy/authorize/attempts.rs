@@ -66,6 +66,8 @@ pub(super) struct Attempts<'a, R> {
     pub patience: Duration,
     /// How the API says that a token is no longer good.
     pub signs: &'a [Rejection],
+    /// Whether the credential goes into a field of urlencoded bodies.
+    pub rewrites_forms: bool,
     /// Told when a request is sent a second time.
     pub on_replay: R,
 }
@@ -83,8 +85,9 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
         S::Future: Send + 'static,
     {
+        // The body first: a slow form must not make the token old.
+        let (again, first) = Again::new(&parts, body, self.rewrites_forms).await?;
         let ready = tokens.token(self.patience).await?;
-        let (again, first) = Again::new(&parts, body, &ready.injection).await?;
         let request = again.request(parts.clone(), first, &ready.injection)?;
         let response = send(inner, request).await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
@@ -165,8 +168,8 @@ enum Again {
 
 impl Again {
     /// What is kept of the body, and the body for the first attempt.
-    async fn new(parts: &Parts, body: Body, injection: &Injection) -> Result<(Self, Body), ProxyError> {
-        if matches!(injection, Injection::Form { .. }) && form::takes(&parts.method, &parts.headers) {
+    async fn new(parts: &Parts, body: Body, rewrites_forms: bool) -> Result<(Self, Body), ProxyError> {
+        if rewrites_forms && form::takes(&parts.method, &parts.headers) {
             let form = form::hold(&parts.headers, body).await?;
             return Ok((Self::Form(form), Body::default()));
         }

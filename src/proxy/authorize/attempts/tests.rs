@@ -93,6 +93,7 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
             status: 419,
             field: None,
         }],
+        rewrites_forms: false,
         on_replay: || {
             replays.fetch_add(1, Ordering::Relaxed);
         },
@@ -214,6 +215,7 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
     let plan = Attempts {
         patience: Duration::from_secs(5),
         signs: &[],
+        rewrites_forms: false,
         on_replay: || (),
     };
     let (parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
@@ -258,7 +260,7 @@ async fn with_form(method: Method, headers: &[(&'static str, &str)], text: &'sta
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
     let (parts, ()) = request.into_parts();
-    let (again, body) = Again::new(&parts, fixtures::body(text), &form_injection()).await?;
+    let (again, body) = Again::new(&parts, fixtures::body(text), true).await?;
     let request = again.request(parts, body, &form_injection())?;
     let length = request.headers().get("content-length").cloned();
     let uri = request.uri().clone();
@@ -341,6 +343,7 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
     let plan = Attempts {
         patience: Duration::from_secs(3600),
         signs: &[],
+        rewrites_forms: false,
         on_replay: || (),
     };
     let script = Script::renewing([Ok(Some(token(2)))]);
