@@ -1,11 +1,14 @@
 //! Whose answer it is.
 
-use http::Response;
-use tokio::net::TcpListener;
+use bearerd::upstream::Body;
+use http::{Request, Response};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     caller::{status, text},
-    world::{TOKEN, listen, world},
+    world::{TOKEN, listen, recording, world},
 };
 
 #[tokio::test]
@@ -56,4 +59,27 @@ async fn an_upstream_that_is_not_there_is_a_502_that_says_so() {
     assert!(answer.contains("x-bearerd-error: upstream_unreachable"), "{answer}");
     assert!(answer.contains(&nobody.to_string()), "{answer}");
     assert!(!answer.contains("secret") && !answer.contains(TOKEN), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_may_speak_http_2() {
+    let (world, arrived) = recording().await;
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for (authority, status) in [("localhost", 200), ("evil.example", 421)] {
+        let uri = format!("http://{authority}/bearer/a?b");
+        let request = Request::get(uri)
+            .header("authorization", "caller")
+            .body(Body::default())
+            .unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status);
+    }
+    let arrived = arrived.lock().unwrap();
+    assert_eq!(arrived.len(), 1);
+    assert_eq!(arrived[0].target, "/v2/a?b");
+    assert_eq!(arrived[0].all("host"), [world.upstream.to_string()]);
+    assert_eq!(arrived[0].all("authorization"), [format!("Bearer {TOKEN}")]);
 }

@@ -26,7 +26,10 @@ use bearerd::{
 };
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -231,7 +234,10 @@ pub(crate) async fn listen(upstream: SocketAddr) -> World {
                 request.extensions_mut().insert(connection.clone());
                 stack.clone().call(request)
             });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                let builder = auto::Builder::new(TokioExecutor::new());
+                builder.serve_connection(TokioIo::new(stream), service).await
+            });
         }
     });
     World {
