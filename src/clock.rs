@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -79,23 +79,6 @@ impl Deadline {
     }
 }
 
-/// How long something takes, on the process's steady clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Stopwatch(Instant);
-
-impl Stopwatch {
-    /// Starts now.
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    /// Since it was started.
-    pub fn elapsed(self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
 /// The program's clock: the system's, or one that a test moves by hand. Clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<Source>);
@@ -150,11 +133,7 @@ impl Clock {
     /// A steady reading since an unspecified start, finer than [`Now`]: for measuring how long something took.
     pub fn monotonic(&self) -> Duration {
         match &*self.0 {
-            Source::System { .. } => {
-                static START: std::sync::LazyLock<std::time::Instant> =
-                    std::sync::LazyLock::new(std::time::Instant::now);
-                START.elapsed()
-            }
+            Source::System { .. } => since_start(),
             Source::Manual(now) => Duration::from_millis(now.borrow().boot),
         }
     }
@@ -187,6 +166,12 @@ impl Clock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn since_start() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
+}
+
 #[cfg(target_os = "linux")]
 fn boot_millis() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -196,9 +181,7 @@ fn boot_millis() -> u64 {
 /// Elsewhere the process's own steady clock stands in; its boot id is of this process alone.
 #[cfg(not(target_os = "linux"))]
 fn boot_millis() -> u64 {
-    use std::{sync::LazyLock, time::Instant};
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_millis() as u64
+    since_start().as_millis() as u64
 }
 
 #[cfg(target_os = "linux")]

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The way to tokens.
-enum Way {
+pub(super) enum Way {
     Refresh,
     SignIn,
     None,
