@@ -34,6 +34,8 @@ pub(super) struct Task {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
     connection: Option<Connection>,
+    /// The tokens that were published last, as they were placed.
+    placed: Option<(Arc<Tokens>, Arc<Ready>)>,
     unsaved: bool,
 }
 
@@ -73,6 +75,7 @@ impl Task {
             shared: shared.clone(),
             commands,
             connection: None,
+            placed: None,
             unsaved: false,
         };
         let running = task.context.environment.running();
@@ -188,27 +191,32 @@ impl Task {
         self.report(now);
     }
 
-    /// The published token, made once per position.
-    fn ready(&self, position: Position) -> Published {
-        if let Some(ready) = self.shared.ready.load_full().filter(|ready| ready.position == position) {
-            return Published::Token(ready);
+    /// The published token, made once for the same tokens.
+    fn ready(&mut self, position: Position) -> Published {
+        let Some(tokens) = self.lifecycle.tokens().cloned() else {
+            return Published::Wait;
+        };
+        if let Some((placed, ready)) = &self.placed
+            && Arc::ptr_eq(placed, &tokens)
+        {
+            return Published::Token(ready.clone());
         }
-        let Some((tokens, access)) = self
-            .lifecycle
-            .tokens()
-            .and_then(|tokens| tokens.access.as_ref().map(|access| (tokens, access)))
-        else {
+        let Some(access) = &tokens.access else {
             return Published::Wait;
         };
         match self.context.spec.placement.inject_from(access) {
-            Ok(injection) => Published::Token(Arc::new(Ready {
-                injection,
-                position,
-                expires: tokens.expires,
-                renew_at: self.lifecycle.renew_at(),
-                told: false.into(),
-                on_trial: false.into(),
-            })),
+            Ok(injection) => {
+                let ready = Arc::new(Ready {
+                    injection,
+                    position,
+                    expires: tokens.expires,
+                    renew_at: self.lifecycle.renew_at(),
+                    told: false.into(),
+                    on_trial: false.into(),
+                });
+                self.placed = Some((tokens, ready.clone()));
+                Published::Token(ready)
+            }
             Err(error) => Published::Refused(
                 Arc::new(super::TokenError::Unavailable {
                     detail: format!(
