@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
-
 use super::{
     status::{CredentialStatus, Readiness, Ready, Status},
     watched::{ActionError, Answers, Done, Watched},
@@ -17,7 +15,7 @@ use crate::{
 
 /// What a program's managers and metrics show, and the actions on its credentials.
 pub struct Overview {
-    managers: ArcSwap<BTreeMap<CredentialName, Manager>>,
+    managers: Arc<BTreeMap<CredentialName, Manager>>,
     metrics: Arc<Metrics>,
     clock: Clock,
     started: Now,
@@ -27,26 +25,19 @@ impl Overview {
     /// An overview of these managers; the program's uptime counts from here.
     pub fn new(managers: Arc<BTreeMap<CredentialName, Manager>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self {
-            managers: ArcSwap::new(managers),
+            managers,
             metrics,
             started: clock.now(),
             clock,
         }
     }
 
-    /// Lets go of the managers, whose tasks end only when nobody holds them any more.
-    pub fn let_go(&self) {
-        self.managers.store(Arc::default());
-    }
-
     fn credentials(&self) -> Vec<CredentialStatus> {
-        let managers = self.managers.load();
-        managers.values().map(|manager| manager.status().into()).collect()
+        self.managers.values().map(|manager| manager.status().into()).collect()
     }
 
-    fn manager(&self, name: &CredentialName) -> Result<Manager, ActionError> {
-        let managers = self.managers.load();
-        let manager = managers.get(name).cloned();
+    fn manager(&self, name: &CredentialName) -> Result<&Manager, ActionError> {
+        let manager = self.managers.get(name);
         manager.ok_or_else(|| ActionError::UnknownCredential(name.clone()))
     }
 }

@@ -1,6 +1,9 @@
 //! Asking a person at the terminal.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::{
+    fmt,
+    io::{self, BufRead, IsTerminal, Write},
+};
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
@@ -59,13 +62,25 @@ fn one(question: &Ask, input: &mut dyn BufRead, prompts: Option<&mut dyn Write>)
 
 /// A line without its end, in memory that is wiped.
 fn read_line(input: &mut dyn BufRead) -> Result<SecretString, Failure> {
-    let failed = |error| Failure::Failed(format!("the answer can't be read: {error}"));
-    let mut line = zeroize::Zeroizing::new(String::new());
-    input.read_line(&mut line).map_err(failed)?;
-    if line.as_bytes().last() == Some(&INTERRUPT) {
-        return Err(Failure::failed("interrupted"));
+    let failed = |error: &dyn fmt::Display| Failure::Failed(format!("the answer can't be read: {error}"));
+    let mut line = zeroize::Zeroizing::new(Vec::new());
+    loop {
+        let read = input.fill_buf().map_err(|error| failed(&error))?;
+        // A hidden line ends at Control-C too, without a line break.
+        let end = read.iter().position(|byte| matches!(*byte, b'\n' | INTERRUPT));
+        let taken = end.unwrap_or(read.len());
+        line.extend_from_slice(&read[..taken]);
+        let last = end.map(|end| read[end]);
+        let is_over = read.is_empty() || last.is_some();
+        input.consume(taken + usize::from(last.is_some()));
+        if last == Some(INTERRUPT) {
+            return Err(Failure::failed("interrupted"));
+        }
+        if is_over {
+            break;
+        }
     }
-    let text = line.strip_suffix('\n').unwrap_or(&line);
+    let text = std::str::from_utf8(&line).map_err(|_| failed(&"it is not UTF-8 text"))?;
     Ok(text.strip_suffix('\r').unwrap_or(text).into())
 }
 
@@ -124,8 +139,10 @@ mod tests {
                 "{failure}"
             );
         }
-        let mut input: &[u8] = b"half\x03";
+        let mut input: &[u8] = b"half\x03more";
         let failure = one(&question(true), &mut input, None).unwrap_err();
         assert_eq!(failure.to_string(), "interrupted");
+        let failure = one(&question(true), &mut &b"\xff\n"[..], None).unwrap_err();
+        assert!(failure.to_string().contains("UTF-8"), "{failure}");
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{self, Surroundings, checked::Bind},
-    demo::{self, Apis, Places},
+    demo::{self, Apis, Places, Ports},
     serve::Signals,
 };
 
@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// The name that they are reached by
     #[arg(long, default_value = "localhost")]
     host: String,
+    /// The first of the four ports in a row that the emulated APIs listen on; without it, free ones
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=65532))]
+    port: Option<u16>,
     /// Where the certificate authority, the config and the state are put; without it a directory that is removed in
     /// the end
     #[arg(long, value_name = "DIRECTORY")]
@@ -56,6 +59,12 @@ async fn demonstrate(options: &Options, place: &Path, output: &mut dyn Write) ->
     let apis = Apis::start(demo::Options {
         bind: options.bind,
         host: options.host.clone(),
+        ports: options.port.map_or_else(Ports::default, |first| Ports {
+            flow_retail: first,
+            fluent: first + 1,
+            pos: first + 2,
+            flowlu: first + 3,
+        }),
         ca_file: Some(ca.clone()),
         ..demo::Options::default()
     });

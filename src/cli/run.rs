@@ -150,9 +150,8 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
     if !in_time {
         tracing::warn!("requests were cut off that had not ended");
     }
-    // Cut off here, where they had not ended: what serves them holds the managers, and those end last.
+    // Cut off here, where they had not ended: nobody asks for tokens any more.
     proxies.shutdown().await;
-    watched.overview.let_go();
     let saved = tokio::select! {
         saved = program.shutdown(SAVE_DEADLINE) => saved,
         _ = signals.next() => false,
