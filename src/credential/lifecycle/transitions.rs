@@ -17,6 +17,7 @@ impl Lifecycle {
             Event::SignedIn(record) => {
                 self.pause = None;
                 self.cooldown = None;
+                self.look_again = None;
                 self.adopt(Some(record), now, &mut notes);
                 if matches!(
                     self.phase,
