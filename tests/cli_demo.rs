@@ -100,6 +100,9 @@ fn each_line_that_the_demonstration_prints_works() {
         .output()
         .unwrap();
     assert!(status.status.success());
+    let table = String::from_utf8(status.stdout).unwrap();
+    let subjects = table.lines().find(|line| line.starts_with("flow_user")).unwrap();
+    assert!(subjects.contains("subjects  2"), "two users were served: {table}");
 
     kill_process(Pid::from_child(&demo.0), Signal::INT).unwrap();
     assert!(demo.0.wait().unwrap().success());
