@@ -71,8 +71,16 @@ impl Program {
     /// # Errors
     /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
-        let metrics = Arc::new(Metrics::new());
         let store = open_store(&config.state, &clock).await?;
+        Self::over(store, config, clock)
+    }
+
+    /// Builds it over this store, whatever the config says of one. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// Each [`AssembleError`] but those of opening a store.
+    pub fn over(store: Arc<dyn TokenStore>, config: Config, clock: Clock) -> Result<Self, AssembleError> {
+        let metrics = Arc::new(Metrics::new());
         let (environment, closing) = Environment::new(store, clock.clone(), metrics.clone());
         let managers = Arc::new(managers(&config, &environment)?);
         let targets = targets(&config)?;
