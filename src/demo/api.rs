@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use super::{
@@ -59,6 +59,11 @@ impl Api {
     /// Refuses data calls although their credential is good, as if it were unknown.
     pub fn refuse(&self, times: Times) {
         self.endpoint.refusals.add((), times);
+    }
+
+    /// Closes new connections before their TLS handshake, so that no request leaves; open ones go on.
+    pub fn unreachable(&self, unreachable: bool) {
+        self.endpoint.unreachable.store(unreachable, Ordering::Relaxed);
     }
 
     /// Forgets everything it was told by [`Api::misbehave`] and [`Api::refuse`].

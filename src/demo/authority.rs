@@ -91,7 +91,8 @@ struct Access {
 
 struct Refresh {
     family: usize,
-    spent: bool,
+    /// Spent; sent again it is taken for a lost reply until then, and for a theft from then on.
+    spent: Option<Deadline>,
 }
 
 #[derive(Default)]
@@ -105,6 +106,8 @@ struct Book {
 pub(super) struct Ledger {
     clock: Clock,
     lifetime: Duration,
+    /// For how long a spent refresh token is accepted again.
+    grace: Duration,
     tally: Arc<Tally>,
     book: Mutex<Book>,
 }
@@ -115,9 +118,15 @@ impl Ledger {
         Self {
             clock,
             lifetime,
+            grace: Duration::ZERO,
             tally,
             book: Mutex::default(),
         }
+    }
+
+    /// The same ledger, where a spent refresh token is accepted again for so long.
+    pub(super) fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// How long access tokens live, in whole seconds, as replies say it.
@@ -137,7 +146,7 @@ impl Ledger {
         let mut book = self.book();
         let family = self.begin(&mut book, holder);
         book.refreshes
-            .insert(fingerprint(refresh), Refresh { family, spent: false });
+            .insert(fingerprint(refresh), Refresh { family, spent: None });
     }
 
     /// Spends a refresh token.
@@ -152,7 +161,8 @@ impl Ledger {
         let book = &mut *book;
         let known = book.refreshes.get_mut(&fingerprint(refresh)).ok_or(Refused::Unknown)?;
         let family = &mut book.families[known.family];
-        if known.spent {
+        let now = self.clock.now();
+        if known.spent.is_some_and(|graced| graced.has_passed(now)) {
             let first = !family.revoked;
             family.revoked = true;
             self.tally.add(|counts| {
@@ -169,7 +179,7 @@ impl Ledger {
         }
         let mint = match rotation {
             Rotation::Rotate => {
-                known.spent = true;
+                known.spent.get_or_insert(Deadline::after(now, self.grace));
                 mint
             }
             Rotation::Keep => mint.access_only(),
@@ -228,7 +238,7 @@ impl Ledger {
         book.accesses.insert(fingerprint(&pair.access), access);
         if let Some(refresh) = &pair.refresh {
             book.refreshes
-                .insert(fingerprint(refresh), Refresh { family, spent: false });
+                .insert(fingerprint(refresh), Refresh { family, spent: None });
         }
         pair
     }
@@ -313,6 +323,23 @@ mod tests {
         let (_, pair) = ledger.renew("seed", "erp", MINT, Rotation::Keep).ok().unwrap();
         assert!(pair.refresh.is_none());
         assert!(renew(&ledger, "seed").is_ok());
+    }
+
+    #[test]
+    fn a_spent_refresh_token_is_accepted_again_for_as_long_as_the_grace_lasts() {
+        let (ledger, clock, tally) = ledger();
+        let ledger = ledger.with_grace(Duration::from_secs(5));
+        let first = ledger.issue(holder(), MINT).refresh.unwrap();
+        assert!(renew(&ledger, &first).is_ok());
+        clock.advance(Duration::from_secs(4));
+        assert!(renew(&ledger, &first).is_ok());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(
+            renew(&ledger, &first).err(),
+            Some(Refused::Reused),
+            "a repetition doesn't prolong it"
+        );
+        assert_eq!((tally.counts().spends, tally.counts().reuses), (2, 1));
     }
 
     #[test]

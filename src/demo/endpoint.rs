@@ -2,7 +2,7 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     pub(super) plan: Plan<Misbehaviour>,
     /// Which data calls are refused although their credential is good.
     pub(super) refusals: Plan<()>,
+    /// Whether new connections are closed before their TLS handshake.
+    pub(super) unreachable: AtomicBool,
     pub(super) last_token: Mutex<Option<Seen>>,
     pub(super) last_data: Mutex<Option<Seen>>,
     /// The authorities it answers to, `name:port`.

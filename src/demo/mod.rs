@@ -34,7 +34,7 @@ mod walkthrough;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use tokio::{net::TcpListener, task::JoinSet};
@@ -221,11 +221,8 @@ impl Start<'_> {
         let address = listener.local_addr().map_err(fault)?;
         let tally = Arc::new(Tally::default());
         let clock = self.options.clock.clone();
-        let ledger = Arc::new(Ledger::new(
-            clock.clone(),
-            self.options.token_lifetime,
-            Arc::clone(&tally),
-        ));
+        let ledger = Ledger::new(clock.clone(), self.options.token_lifetime, Arc::clone(&tally));
+        let ledger = Arc::new(ledger.with_grace(self.options.grace));
         let authority = |name: &String| match name.parse() {
             Ok(ip) => SocketAddr::new(ip, address.port()).to_string(),
             Err(_) => format!("{}:{}", name.to_ascii_lowercase(), address.port()),
@@ -237,6 +234,7 @@ impl Start<'_> {
             tally,
             plan: Plan::default(),
             refusals: Plan::default(),
+            unreachable: AtomicBool::new(false),
             last_token: Mutex::default(),
             last_data: Mutex::default(),
             authorities: self.names.iter().map(authority).collect(),

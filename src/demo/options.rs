@@ -35,6 +35,8 @@ pub struct Options {
     pub clock: Clock,
     /// How long access tokens live.
     pub token_lifetime: Duration,
+    /// For how long a spent refresh token is accepted again, so that a lost reply loses nothing; zero is never.
+    pub grace: Duration,
     /// The address to listen on.
     pub bind: IpAddr,
     /// The ports to listen on.
@@ -58,6 +60,7 @@ impl Default for Options {
         Self {
             clock: Clock::system(),
             token_lifetime: TOKEN_LIFETIME,
+            grace: Duration::ZERO,
             bind: Ipv4Addr::LOCALHOST.into(),
             ports: Ports::default(),
             host: "localhost".into(),

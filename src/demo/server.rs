@@ -1,6 +1,10 @@
 //! Listening, TLS and connections.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use hyper::service::service_fn;
 use hyper_util::{
@@ -40,6 +44,9 @@ pub(super) async fn serve(listener: TcpListener, tls: TlsAcceptor, endpoint: Arc
 }
 
 async fn connection(stream: TcpStream, tls: TlsAcceptor, endpoint: Arc<Endpoint>) {
+    if endpoint.unreachable.load(Ordering::Relaxed) {
+        return;
+    }
     // Small answers should leave at once; where the option is refused they merely leave later.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await else {
