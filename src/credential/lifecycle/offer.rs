@@ -91,7 +91,9 @@ impl Lifecycle {
         {
             return Offer::Token(held.position);
         }
-        if let Some(pause) = self.pause.as_ref().filter(|pause| !pause.until.has_passed(now)) {
+        if let Some(pause) = self.pause.as_ref().filter(|pause| !pause.until.has_passed(now))
+            && !self.is_asking()
+        {
             return Offer::Refused(pause.trouble.clone(), Some(pause.until));
         }
         if let Some(fault) = &self.store_trouble {
@@ -102,6 +104,19 @@ impl Lifecycle {
             // Loading on behalf of `login_required` is no news to callers.
             Phase::Loading if self.look_again.is_some() => Offer::Refused(self.dead_end(), self.look_again),
             _ => Offer::Wait,
+        }
+    }
+
+    /// Whether a token request is being made, whatever failed before it: a sign-in that ends a doubt doesn't wait.
+    fn is_asking(&self) -> bool {
+        match &self.phase {
+            Phase::Connecting(_)
+            | Phase::Claiming(_)
+            | Phase::Checking(..)
+            | Phase::Sending(..)
+            | Phase::Committing { .. } => true,
+            Phase::Releasing { then_sign_in, .. } => then_sign_in.is_some(),
+            _ => false,
         }
     }
 
