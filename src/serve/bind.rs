@@ -7,12 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::checked::Bind;
 
 /// Only the user that bearerd runs as may connect: whoever can, acts with the credentials.
 const SOCKET_MODE: u32 = 0o600;
+
+/// How many connections may wait to be accepted: Linux's own bound (`net.core.somaxconn`) lowers it where it is less.
+/// A burst beyond it meets resets, after data was sent. tokio's default is 1024, which a thousand callers at once fill.
+const BACKLOG: u32 = 4096;
 
 /// Why an address can't be bound.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +65,7 @@ impl Bound {
     /// A Unix socket that nobody listens on any more is replaced.
     pub async fn bind(bind: &Bind) -> Result<Self, BindError> {
         match bind {
-            Bind::Tcp(address) => tcp(*address).await,
+            Bind::Tcp(address) => tcp(*address),
             Bind::Unix(path) => unix(path),
         }
     }
@@ -80,7 +84,7 @@ impl Bound {
     }
 }
 
-async fn tcp(address: SocketAddr) -> Result<Bound, BindError> {
+fn tcp(address: SocketAddr) -> Result<Bound, BindError> {
     let refused = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse {
             address: address.to_string(),
@@ -90,14 +94,24 @@ async fn tcp(address: SocketAddr) -> Result<Bound, BindError> {
             source,
         },
     };
-    // tokio sets SO_REUSEADDR, so a restart need not wait for old connections to be forgotten.
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let listener = listening(address).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok(Bound {
         socket: Socket::Tcp(listener),
         address: Bind::Tcp(address),
         _file: None,
     })
+}
+
+fn listening(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A restart need not wait for old connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn unix(path: &Path) -> Result<Bound, BindError> {
