@@ -1,0 +1,18 @@
+//! The whole program against the emulated APIs: what becomes of tokens, counted where they are issued.
+//!
+//! Each test is named after the law or the row of the spend protocol that it keeps (DESIGN §3 and §4).
+
+mod client;
+mod doubt;
+mod faulty_store;
+mod held_token;
+mod lifetimes;
+mod many_callers;
+mod odd_replies;
+mod outcomes;
+mod refusals;
+mod rejections;
+mod restart;
+mod stage;
+mod store_trouble;
+mod two_programs;
