@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Method,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use http_body::Body as _;
@@ -27,16 +27,25 @@ const DIGESTS: [HeaderName; 3] = [
 
 /// Whether the credential goes into the body of this request, rather than into its query.
 pub(super) fn takes(method: &Method, headers: &HeaderMap) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD)
-        && headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+    // A body that is a form by any of its types may be read as one.
+    !matches!(*method, Method::GET | Method::HEAD) && headers.get_all(CONTENT_TYPE).iter().any(is_form)
+}
+
+fn is_form(media_type: &HeaderValue) -> bool {
+    media_type
+        .to_str()
+        .ok()
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 /// The whole form.
 pub(super) async fn hold(headers: &HeaderMap, body: Body) -> Result<Bytes, ProxyError> {
+    if headers.get_all(CONTENT_TYPE).iter().count() > 1 {
+        return Err(ProxyError::bad_request(
+            "the credential goes into a field of this form, and the form has several types (content-type); send one",
+        ));
+    }
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(ProxyError::bad_request(
             "the credential goes into a field of this form, and the form is encoded (content-encoding); send it plain",
