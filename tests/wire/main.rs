@@ -1,0 +1,9 @@
+//! The real binary between raw sockets: what arrives upstream, what is said in the log, and what is refused at the
+//! command line.
+
+mod client;
+mod message;
+mod program;
+mod recorder;
+mod streaming;
+mod upstream;
