@@ -88,7 +88,7 @@ impl Check<'_> {
                 let (username, password) = (half(&basic.username, "username"), half(&basic.password, "password"));
                 let (username, password) = (username?, password?);
                 self.holds_token([&username, &password], &at)?;
-                if !self.fits_basic_user(&username, &at.key("username")) {
+                if !self.fits_basic(&username, &password, &at) {
                     return None;
                 }
                 Some(Placement::Basic { username, password })
@@ -149,6 +149,9 @@ impl Check<'_> {
         let why = match placement {
             _ if token.expose_secret().is_empty() => Some("is empty"),
             Placement::Header { value, .. } => unfit_for_header(render(value).expose_secret()),
+            Placement::Basic { .. } if token.expose_secret().contains(char::is_control) => {
+                Some("holds a control character, which Basic credentials can't")
+            }
             Placement::Basic { username, .. } => render(username)
                 .expose_secret()
                 .contains(':')

@@ -197,6 +197,7 @@ impl Check<'_> {
                 format!("this {why}"),
                 Some("a secret's file may hold more than the secret".into()),
             );
+            return false;
         }
         why.is_none()
     }
@@ -220,7 +221,8 @@ impl Check<'_> {
                 password.template().unwrap_or_default(),
             ),
         };
-        if !form_encoded && !self.fits_basic_user(&username, &at.key("username")) {
+        // Form-encoded, each can hold anything (RFC 6749 §2.3.1).
+        if !form_encoded && !self.fits_basic(&username, &password, at) {
             return None;
         }
         Some(Some(Basic {
@@ -230,14 +232,27 @@ impl Check<'_> {
         }))
     }
 
-    /// Whether what is known of a Basic user name has no colon, which would end it (RFC 7617 §2).
-    pub(super) fn fits_basic_user(&self, username: &Template, at: &KeyPath) -> bool {
-        let Ok(known) = username.render(&|_: Scope, _: &str| Some(String::new())) else {
-            return true;
+    /// Whether what is known of Basic credentials can stand in them: RFC 7617 §2 knows no control characters, and a
+    /// colon ends the user name.
+    pub(super) fn fits_basic(&self, username: &Template, password: &Template, at: &KeyPath) -> bool {
+        let holds = |half: &Template, unfit: fn(char) -> bool| {
+            half.render(&|_: Scope, _: &str| Some(String::new()))
+                .is_ok_and(|known| known.expose_secret().contains(unfit))
         };
-        let fits = !known.expose_secret().contains(':');
-        if !fits {
-            self.fault(at, "a Basic user name can't hold a colon".into(), None);
+        let mut fits = true;
+        for (half, key) in [(username, "username"), (password, "password")] {
+            if holds(half, char::is_control) {
+                fits = false;
+                self.fault(
+                    &at.key(key),
+                    "this holds a control character, so it can't stand in Basic credentials".into(),
+                    Some("a secret's file may have more than one line".into()),
+                );
+            }
+        }
+        if holds(username, |c| c == ':') {
+            fits = false;
+            self.fault(&at.key("username"), "a Basic user name can't hold a colon".into(), None);
         }
         fits
     }
