@@ -7,3 +7,4 @@ mod program;
 mod recorder;
 mod streaming;
 mod upstream;
+mod verbatim;
