@@ -1,6 +1,7 @@
 //! The real binary between raw sockets: what arrives upstream, what is said in the log, and what is refused at the
 //! command line.
 
+mod bad_config;
 mod client;
 mod message;
 mod program;
