@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, PoisonError, atomic::Ordering},
 };
 
+use secrecy::SecretString;
+
 use super::{
     count::{Counts, Seen},
     endpoint::Endpoint,
@@ -49,6 +51,12 @@ impl Api {
     pub fn last_token_request(&self) -> Option<Seen> {
         let seen = self.endpoint.last_token.lock();
         seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Every access and refresh token issued so far, if [`Options::keep_issued`](super::Options::keep_issued) says
+    /// to remember them: for tests that look for them where they must not be.
+    pub fn issued(&self) -> Vec<SecretString> {
+        self.endpoint.ledger.issued()
     }
 
     /// Fails token requests in this way, after what it was told before.

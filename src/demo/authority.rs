@@ -1,7 +1,8 @@
 //! A strict ledger of tokens, one for each API.
 //!
 //! A refresh token can be spent once. Sending a spent one again revokes its whole family: everything that grew from
-//! the same sign-in (RFC 9700 §4.14.2). The ledger holds digests, so nothing in it can leak a token.
+//! the same sign-in (RFC 9700 §4.14.2). The ledger holds digests, so nothing in it can leak a token unless it is told
+//! to remember them.
 
 use std::{
     collections::HashMap,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use secrecy::SecretString;
 
 use super::{count::Tally, mint::Mint};
 use crate::clock::{Clock, Deadline};
@@ -100,6 +102,8 @@ struct Book {
     families: Vec<Family>,
     accesses: HashMap<Digest, Access>,
     refreshes: HashMap<Digest, Refresh>,
+    /// The tokens themselves, where they are to be remembered.
+    issued: Option<Vec<SecretString>>,
 }
 
 /// The ledger.
@@ -127,6 +131,17 @@ impl Ledger {
     /// The same ledger, where a spent refresh token is accepted again for so long.
     pub(super) fn with_grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
+    }
+
+    /// The same, and every token issued is remembered as it is.
+    pub(super) fn keeping_issued(self) -> Self {
+        self.book().issued = Some(Vec::new());
+        self
+    }
+
+    /// Every token issued, where they are remembered.
+    pub(super) fn issued(&self) -> Vec<SecretString> {
+        self.book().issued.clone().unwrap_or_default()
     }
 
     /// How long access tokens live, in whole seconds, as replies say it.
@@ -236,6 +251,14 @@ impl Ledger {
             revoked: false,
         };
         book.accesses.insert(fingerprint(&pair.access), access);
+        if let Some(issued) = &mut book.issued {
+            issued.extend(
+                [&pair.access]
+                    .into_iter()
+                    .chain(&pair.refresh)
+                    .map(|token| token.as_str().into()),
+            );
+        }
         if let Some(refresh) = &pair.refresh {
             book.refreshes
                 .insert(fingerprint(refresh), Refresh { family, spent: None });

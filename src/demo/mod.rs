@@ -222,7 +222,11 @@ impl Start<'_> {
         let tally = Arc::new(Tally::default());
         let clock = self.options.clock.clone();
         let ledger = Ledger::new(clock.clone(), self.options.token_lifetime, Arc::clone(&tally));
-        let ledger = Arc::new(ledger.with_grace(self.options.grace));
+        let ledger = ledger.with_grace(self.options.grace);
+        let ledger = Arc::new(match self.options.keep_issued {
+            true => ledger.keeping_issued(),
+            false => ledger,
+        });
         let authority = |name: &String| match name.parse() {
             Ok(ip) => SocketAddr::new(ip, address.port()).to_string(),
             Err(_) => format!("{}:{}", name.to_ascii_lowercase(), address.port()),

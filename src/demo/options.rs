@@ -51,6 +51,8 @@ pub struct Options {
     pub drip: Duration,
     /// The refresh token of a Flow Retail device that is linked from the start; random where absent.
     pub device_seed: Option<String>,
+    /// Whether to remember every token issued, for [`Api::issued`](super::Api::issued).
+    pub keep_issued: bool,
     /// Where to write the authority's certificate.
     pub ca_file: Option<PathBuf>,
 }
@@ -68,6 +70,7 @@ impl Default for Options {
             pos_refresh: PosRefresh::default(),
             drip: DRIP,
             device_seed: None,
+            keep_issued: false,
             ca_file: None,
         }
     }
