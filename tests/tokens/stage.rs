@@ -10,7 +10,7 @@ use std::{
 
 use bearerd::{
     assemble::Program,
-    clock::{Clock, Stopwatch},
+    clock::Clock,
     config::{self, Surroundings, checked::Config},
     demo::{Apis, Counts, Options, Places, config_yaml, fluent},
     manager::Status,
@@ -238,13 +238,14 @@ impl Bearerd {
     /// What a caller is told who doesn't wait for back-offs. A machine that is too busy for a token within the
     /// route's `token_timeout` is no answer.
     pub(crate) async fn hasty(&self) -> Answer {
-        let watch = Stopwatch::start();
+        let steady = Clock::system();
+        let start = steady.monotonic();
         loop {
             let answer = self.get(IMPATIENT).await;
             if answer.code() != "token_timeout" {
                 return answer;
             }
-            assert!(watch.elapsed() < PATIENCE, "no token, and no reason why");
+            assert!(steady.monotonic() - start < PATIENCE, "no token, and no reason why");
         }
     }
 
@@ -268,9 +269,10 @@ impl Bearerd {
 
 /// Waits for a condition, which nothing announces.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let watch = Stopwatch::start();
+    let steady = Clock::system();
+    let start = steady.monotonic();
     while !condition() {
-        assert!(watch.elapsed() < PATIENCE, "never: {what}");
+        assert!(steady.monotonic() - start < PATIENCE, "never: {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
