@@ -9,8 +9,6 @@ use crate::{
     stage::{Bearerd, PATIENT, Stage, eventually},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_left_and_what_was_refused_otherwise_spends_nothing_and_is_tried_again() {
     let rows = [
@@ -29,12 +27,11 @@ async fn what_never_left_and_what_was_refused_otherwise_spends_nothing_and_is_tr
     }
 }
 
-/// Calls every ten seconds for an hour; the answers' words.
-async fn an_hour(stage: &Stage, bearerd: &Bearerd) -> Vec<String> {
-    let step = Duration::from_secs(10);
+/// Calls every ten seconds; the answers' words.
+async fn call_for(minutes: u64, stage: &Stage, bearerd: &Bearerd) -> Vec<String> {
     let mut words = Vec::new();
-    for _ in 0..HOUR.as_secs() / step.as_secs() {
-        stage.clock.advance(step);
+    for _ in 0..6 * minutes {
+        stage.clock.advance(Duration::from_secs(10));
         words.push(bearerd.hasty().await.word());
         // What this call caused has come to its end before the clock moves on.
         eventually("nothing is under way", || bearerd.status().state != "renewing").await;
@@ -49,7 +46,7 @@ async fn a_dead_refresh_token_ends_in_a_sign_in_or_in_login_required_and_is_neve
         let (stage, bearerd) = stage(setting, "").await;
         stage.apis.fluent().revoke_family();
         let before = stage.fluent_counts();
-        let words = an_hour(&stage, &bearerd).await;
+        let words = call_for(10, &stage, &bearerd).await;
         let after = stage.fluent_counts();
         let refreshes = after.refresh_token - before.refresh_token;
         assert_eq!(after.reuses, 0, "{setting:?}");
@@ -69,7 +66,7 @@ async fn a_wrong_password_is_tried_at_most_seven_times_in_an_hour() {
     let yaml = stage.signing_in("").replace(fluent::PASSWORD, "wrong");
     let bearerd = stage.start(&yaml).await;
     assert_eq!(bearerd.hasty().await.word(), "503 login_required");
-    assert_eq!(an_hour(&stage, &bearerd).await, ["503 login_required"]);
+    assert_eq!(call_for(60, &stage, &bearerd).await, ["503 login_required"]);
     let sign_ins = stage.fluent_counts().password;
     assert!((2..=7).contains(&sign_ins), "{sign_ins}");
     assert!(bearerd.stop().await);
@@ -97,7 +94,7 @@ async fn a_wrong_client_secret_is_tried_at_most_twenty_times_in_an_hour_and_name
         detail.contains("client_secret"),
         "it says which setting is wrong: {detail}"
     );
-    assert_eq!(an_hour(&stage, &bearerd).await, ["503 token_unavailable"]);
+    assert_eq!(call_for(60, &stage, &bearerd).await, ["503 token_unavailable"]);
     let requests = stage.fluent_counts().token_requests();
     assert!((2..=20).contains(&requests), "{requests}");
 }
