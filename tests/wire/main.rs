@@ -3,9 +3,12 @@
 
 mod bad_config;
 mod client;
+mod emulated;
 mod message;
+mod operation;
 mod program;
 mod recorder;
+mod secrecy;
 mod streaming;
 mod upstream;
 mod verbatim;

@@ -7,58 +7,29 @@ use std::{
 };
 
 use aws_lc_rs::digest::{Context, SHA256};
-use bearerd::demo::{Apis, Options, Places, config_yaml, flow_retail};
+use bearerd::demo::{Options, flow_retail};
 
 use crate::{
     client::connect,
-    program::{Place, Program, kibibytes},
+    emulated::{Extra, stage},
+    program::{Program, kibibytes},
 };
 
 const LARGE: usize = 100 * 1024 * 1024;
 /// What both transfers together may add: buffers of sockets, of TLS and of HTTP/2's windows, not bodies.
 const MOST_ADDED_KIB: u64 = 24 * 1024;
 
-/// The emulated APIs run in this process; the proxy's memory is its own.
-pub(crate) async fn stage(options: Options) -> (Apis, Program) {
-    let place = Place::new();
-    let ca = place.path("ca.pem");
-    let apis = Apis::start(Options {
-        ca_file: Some(ca.clone()),
-        ..options
-    });
-    let apis = apis.await.unwrap();
-    let places = Places {
-        ca: &ca,
-        state: &place.path("state.db"),
-        listener: ([127, 0, 0, 1], 0).into(),
-        probes: ([127, 0, 0, 1], 0).into(),
-        admin: ([127, 0, 0, 1], 0).into(),
-    };
-    let config = config_yaml(&apis, &places);
-    // Their addresses are known beforehand.
-    let (probes, admin) = (place.path("probes.sock"), place.path("admin.sock"));
-    let config = config
-        .replace(
-            "probes: { bind: \"127.0.0.1:0\" }",
-            &format!("probes: {{ bind: 'unix:{}' }}", probes.display()),
-        )
-        .replace(
-            "admin: { bind: \"127.0.0.1:0\" }",
-            &format!("admin: {{ bind: 'unix:{}' }}", admin.display()),
-        );
-    place.configure(&(config + "\nlog: { format: json, level: trace }\n"));
-    let program = tokio::task::spawn_blocking(|| place.run()).await.unwrap();
-    (apis, program)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_mebibytes_pass_in_constant_memory() {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     for h2 in [true, false] {
-        let (apis, program) = stage(Options {
-            h2,
-            ..Options::default()
-        })
+        let (apis, program) = stage(
+            Options {
+                h2,
+                ..Options::default()
+            },
+            |_| Extra::default(),
+        )
         .await;
         let transfers = move || {
             let _alone = ONE_AT_A_TIME.lock().unwrap();
