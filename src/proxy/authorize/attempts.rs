@@ -169,7 +169,7 @@ enum Again {
 impl Again {
     /// What is kept of the body, and the body for the first attempt.
     async fn new(parts: &Parts, body: Body, rewrites_forms: bool) -> Result<(Self, Body), ProxyError> {
-        if rewrites_forms && form::takes(&parts.method, &parts.headers) {
+        if rewrites_forms && form::takes(&parts.method, &parts.headers, &body)? {
             let form = form::hold(&parts.headers, body).await?;
             return Ok((Self::Form(form), Body::default()));
         }

@@ -26,9 +26,17 @@ const DIGESTS: [HeaderName; 3] = [
 ];
 
 /// Whether the credential goes into the body of this request, rather than into its query.
-pub(super) fn takes(method: &Method, headers: &HeaderMap) -> bool {
+pub(super) fn takes(method: &Method, headers: &HeaderMap, body: &Body) -> Result<bool, ProxyError> {
     // A body that is a form by any of its types may be read as one.
-    !matches!(*method, Method::GET | Method::HEAD) && headers.get_all(CONTENT_TYPE).iter().any(is_form)
+    let is_form = headers.get_all(CONTENT_TYPE).iter().any(is_form);
+    let has_query = matches!(*method, Method::GET | Method::HEAD);
+    if is_form && has_query && !body.is_end_stream() {
+        // It could hold the caller's own copy of the field, beside ours in the query.
+        return Err(ProxyError::bad_request(format!(
+            "the credential goes into the query of a {method}, and this one has a form for a body; send it without",
+        )));
+    }
+    Ok(is_form && !has_query)
 }
 
 fn is_form(media_type: &HeaderValue) -> bool {
