@@ -142,7 +142,7 @@ fn what_is_no_config_at_all_is_told_in_one_line() {
         ("a list", b"- a\n- b\n".to_vec(), "mapping"),
         ("a word", b"hello\n".to_vec(), "mapping"),
         ("two documents", b"log: {}\n---\nlog: {}\n".to_vec(), "second"),
-        ("a tag", b"log: { level: !secret canary-value }\n".to_vec(), "tag"),
+        ("a tag", b"log: { file: !secret canary-value }\n".to_vec(), "tag"),
         (
             "deep",
             format!("a: {}{}\n", "[".repeat(5_000), "]".repeat(5_000)).into_bytes(),
