@@ -87,7 +87,7 @@ impl Watched for Overview {
     }
 
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
-        match self.manager(credential)?.force() {
+        match self.manager(credential)?.force().await {
             true => Ok(Done {
                 detail: format!("credential '{credential}' is being renewed; `bearerd status` shows how it goes"),
             }),

@@ -142,9 +142,9 @@ pub struct Policy {
 }
 
 /// The default of [`Policy::spend_deadline`].
-pub const SPEND_DEADLINE: Duration = Duration::from_secs(30);
+pub const SPEND_DEADLINE: Duration = Duration::from_secs(15);
 /// The default of [`Policy::lease`].
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_secs(30);
 
 impl Default for Policy {
     fn default() -> Self {

@@ -132,6 +132,8 @@ impl Context {
     ) -> Result<Outcome, String> {
         let request = grant.request.build(&values).map_err(|error| error.to_string())?;
         let secrets = grant.request.secrets(&values).map_err(|error| error.to_string())?;
+        // Lifetimes count from before the request: the server began to count before its answer was read here.
+        let now = self.environment.clock.now();
         let answer = match connection
             .send(request, self.spec.policy.spend_deadline, reply::REPLY_LIMIT)
             .await
@@ -143,7 +145,6 @@ impl Context {
             }
             Sent::NeverLeft(why) => return Err(why.to_string()),
         };
-        let now = self.environment.clock.now();
         Ok(reply::read(
             &answer.answer(),
             purpose,

@@ -119,8 +119,26 @@ pub(super) enum Published {
     Token(Arc<Ready>),
     /// One is on its way, or will be once somebody wants it.
     Wait,
-    /// None, for this reason. Where a time is given, the task tries again by itself if somebody still wants it.
-    Refused(Arc<TokenError>, Option<Deadline>),
+    /// None.
+    Refused(Arc<Refused>),
+}
+
+/// Why a task has published none.
+#[derive(PartialEq, Eq)]
+pub(super) struct Refused {
+    /// The reason.
+    pub(super) error: TokenError,
+    /// When the task tries again by itself, if somebody still wants it.
+    pub(super) until: Option<Deadline>,
+    /// Whether that is worth waiting for.
+    pub(super) may_pass: bool,
+}
+
+impl Refused {
+    /// For a caller that doesn't wait, or no longer.
+    fn error(&self, now: Now) -> TokenError {
+        self.error.until(self.until, now)
+    }
 }
 
 /// What a task is told.
@@ -129,7 +147,8 @@ pub(super) enum Command {
     Used,
     Accepted(Position),
     Rejected(Position, oneshot::Sender<()>),
-    Force,
+    RejectedAgain(Position),
+    Force(oneshot::Sender<()>),
     Login(Box<Login>),
     SignedIn(Box<Record>),
 }
@@ -140,7 +159,7 @@ impl Published {
         match (self, other) {
             (Self::Token(one), Self::Token(two)) => Arc::ptr_eq(one, two),
             (Self::Wait, Self::Wait) => true,
-            (Self::Refused(one, until), Self::Refused(two, then)) => one == two && until == then,
+            (Self::Refused(one), Self::Refused(two)) => one == two,
             _ => false,
         }
     }
@@ -227,21 +246,25 @@ impl TokenHandle {
         let Kind::Task { shared, commands } = &self.0 else {
             return Ok(None);
         };
-        let (taken_in, ack) = oneshot::channel();
         let newer = shared
             .ready
             .load_full()
             .filter(|ready| ready.position != rejected.position);
         if newer.is_none() {
-            // A task that ended answers nothing; the wait below says so.
-            let _ = commands.send(Command::Rejected(rejected.position, taken_in));
-            let _ = ack.await;
+            tell(commands, |taken_in| Command::Rejected(rejected.position, taken_in)).await;
         }
         if let Published::Token(ready) = &*shared.published.borrow() {
             let is_later = ready.position != rejected.position;
             return Ok(is_later.then(|| ready.clone()));
         }
         wait(shared, commands, patience).await.map(Some)
+    }
+
+    /// The API rejected `ready` too, in a request that was sent again because the token before it was rejected.
+    pub fn rejected_again(&self, ready: &Ready) {
+        if let Kind::Task { commands, .. } = &self.0 {
+            let _ = commands.send(Command::RejectedAgain(ready.position));
+        }
     }
 
     /// The API accepted a request with this token.
@@ -254,10 +277,11 @@ impl TokenHandle {
         }
     }
 
-    pub(super) fn force(&self) -> bool {
+    /// Asks for a renewal now; returns once the task has taken it in. Whether there is anything to renew.
+    pub(super) async fn force(&self) -> bool {
         match &self.0 {
             Kind::Fixed(_) => false,
-            Kind::Task { commands, .. } => commands.send(Command::Force).is_ok(),
+            Kind::Task { commands, .. } => tell(commands, Command::Force).await,
         }
     }
 
@@ -274,6 +298,13 @@ impl TokenHandle {
             Kind::Task { shared, .. } => Status::of(spec, &shared.snapshot.borrow()),
         }
     }
+}
+
+/// Tells the task something, and waits until it is visible in what the task has published. A task that has ended
+/// takes nothing in.
+async fn tell(commands: &mpsc::UnboundedSender<Command>, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> bool {
+    let (taken_in, ack) = oneshot::channel();
+    commands.send(command(taken_in)).is_ok() && ack.await.is_ok()
 }
 
 fn note_use(ready: &Ready, commands: &mpsc::UnboundedSender<Command>, now: Now) {
@@ -305,13 +336,12 @@ async fn wait(
         let now = shared.clock.now();
         match seen {
             Published::Token(ready) if ready.is_usable(now) => return Ok(ready),
-            // A failure that is over before this caller's patience is waited out, unless only a person can help.
-            Published::Refused(error, until) => {
-                let over_soon = until.is_some_and(|until| until.remaining(now) < end.remaining(now))
-                    && matches!(*error, TokenError::Unavailable { .. });
-                if !over_soon {
+            // A failure that may be over before this caller's patience is waited out.
+            Published::Refused(refused) => {
+                let soon = |until: Deadline| until.remaining(now) < end.remaining(now);
+                if !(refused.may_pass && refused.until.is_some_and(soon)) {
                     let _ = commands.send(Command::Wanted);
-                    return Err(error.until(until, now));
+                    return Err(refused.error(now));
                 }
             }
             Published::Token(_) | Published::Wait => {}
@@ -335,7 +365,7 @@ async fn wait(
 /// A caller whose patience ends while a failure is being waited out hears of the failure.
 fn timed_out(shared: &Shared, waited: Duration) -> TokenError {
     match &*shared.published.borrow() {
-        Published::Refused(error, until) => error.until(*until, shared.clock.now()),
+        Published::Refused(refused) => refused.error(shared.clock.now()),
         _ => TokenError::Timeout { waited },
     }
 }

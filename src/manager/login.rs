@@ -129,7 +129,7 @@ pub(super) async fn run(
     match step.then {
         Then::Nothing => {}
         Then::Refresh => {
-            handle.force();
+            handle.force().await;
             handle.token(PATIENCE).await?;
         }
         Then::SignIn => {

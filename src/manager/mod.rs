@@ -171,9 +171,9 @@ impl Manager {
     }
 
     /// Asks for a renewal now, by an operator's wish; whether there is anything to renew.
-    pub fn force(&self) -> bool {
+    pub async fn force(&self) -> bool {
         match &self.0.tokens {
-            Handles::One(handle) => handle.force(),
+            Handles::One(handle) => handle.force().await,
             Handles::PerSubject(_) => false,
         }
     }

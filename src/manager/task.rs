@@ -3,12 +3,12 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Environment,
+    Environment, TokenError,
     errands::Context,
-    handle::{Command, Published, Ready, Shared, TokenHandle},
+    handle::{Command, Published, Ready, Refused, Shared, TokenHandle},
     login,
     status::Snapshot,
     words,
@@ -147,20 +147,24 @@ impl Task {
             Command::Wanted => Some(Event::Wanted),
             Command::Used => Some(Event::Used),
             Command::Accepted(position) => Some(Event::Accepted(position)),
-            Command::Force => Some(Event::Forced),
+            Command::RejectedAgain(position) => Some(Event::RejectedAgain(position)),
+            Command::Force(taken_in) => self.take_in(Event::Forced, taken_in),
             Command::Login(request) => {
                 login::spawn(self.context.clone(), *request);
                 None
             }
-            Command::Rejected(position, taken_in) => {
-                self.take(Event::Rejected(position));
-                self.publish();
-                // A caller that went away needs no answer.
-                let _ = taken_in.send(());
-                None
-            }
+            Command::Rejected(position, taken_in) => self.take_in(Event::Rejected(position), taken_in),
             Command::SignedIn(record) => Some(Event::SignedIn(record)),
         }
+    }
+
+    /// Takes an event in, and tells whoever waits for that once it is visible.
+    fn take_in(&mut self, event: Event, taken_in: oneshot::Sender<()>) -> Option<Event> {
+        self.take(event);
+        self.publish();
+        // A caller that went away needs no answer.
+        let _ = taken_in.send(());
+        None
     }
 
     /// Makes what the lifecycle offers visible, if it changed.
@@ -170,7 +174,11 @@ impl Task {
         let published = match self.lifecycle.offer(now) {
             Offer::Token(position) => self.ready(position),
             Offer::Wait => Published::Wait,
-            Offer::Refused(trouble, until) => Published::Refused(Arc::new(words::token_error(spec, &trouble)), until),
+            Offer::Refused(trouble, until) => Published::Refused(Arc::new(Refused {
+                error: words::token_error(spec, &trouble),
+                until,
+                may_pass: trouble.may_pass(),
+            })),
         };
         if let Published::Token(ready) = &published
             && self.lifecycle.watches_for_success()
@@ -217,16 +225,17 @@ impl Task {
                 self.placed = Some((tokens, ready.clone()));
                 Published::Token(ready)
             }
-            Err(error) => Published::Refused(
-                Arc::new(super::TokenError::Unavailable {
+            Err(error) => Published::Refused(Arc::new(Refused {
+                error: TokenError::Unavailable {
                     detail: format!(
                         "the access token of credential {} can't be placed: {error}",
                         self.context.spec.name
                     ),
                     retry_after: None,
-                }),
-                None,
-            ),
+                },
+                until: None,
+                may_pass: false,
+            })),
         }
     }
 

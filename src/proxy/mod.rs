@@ -11,6 +11,7 @@ mod error;
 mod fixtures;
 pub mod forward;
 pub mod guard;
+mod linger;
 pub mod normalise;
 pub mod request_id;
 pub mod rescue;

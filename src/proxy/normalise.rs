@@ -56,7 +56,11 @@ where
         let answer = match normal_target(request.uri()) {
             Ok(uri) => {
                 *request.uri_mut() = uri;
-                hop_by_hop::strip(request.headers_mut());
+                if let Err(error) = hop_by_hop::strip_request(&mut request) {
+                    return Normalised {
+                        answer: Decided::refused(error),
+                    };
+                }
                 // The server on this side has answered it (RFC 9110 §10.1.1), so the upstream need not.
                 request.headers_mut().remove(EXPECT);
                 Decided::passed(self.inner.call(request))

@@ -19,6 +19,7 @@ use super::{
     authorize::AuthorizeLayer,
     forward::Forward,
     guard::GuardLayer,
+    linger::Linger,
     normalise::NormaliseLayer,
     request_id::{REQUEST_ID, keep_sane_ids},
     rescue::RescueLayer,
@@ -86,7 +87,7 @@ pub struct Stack(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>)
 
 impl<B> Service<Request<B>> for Stack
 where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<Body>;
@@ -98,6 +99,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Before anything can let go of the body.
+        let request = Linger::over(request);
         self.0.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }

@@ -49,9 +49,9 @@ pub struct Credential {
     pub assume_lifetime: Field<Span>,
     /// Whether `/readyz` waits for it.
     pub required: Field<bool>,
-    /// How long one token request may take; `30s` by default.
+    /// How long one token request may take; `15s` by default.
     pub spend_deadline: Field<Span>,
-    /// How long a claim stands: at least twice `spend_deadline`; `60s` by default.
+    /// How long a claim stands: at least twice `spend_deadline`; `30s` by default.
     pub lease: Field<Span>,
     /// A refresh token to start from.
     pub seed: Field<Text>,

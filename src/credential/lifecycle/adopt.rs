@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::wait::LOOK_WHILE_YIELDING;
 use super::{
     Lifecycle, Note, StoreFault, Trouble, Why,
     state::{Held, Pause, Phase},
+    wait::LOOK_WHILE_YIELDING,
 };
 use crate::{
     clock::{Deadline, Now},
@@ -113,6 +113,7 @@ impl Lifecycle {
             _ => {
                 notes.push(Note::Adopted(record.position));
                 self.used = false;
+                self.look_again = None;
                 if record.back_off.is_none() {
                     self.pause = None;
                 }
@@ -122,6 +123,7 @@ impl Lifecycle {
                     tokens: Arc::new(record.tokens),
                     dead,
                     in_doubt: record.doubt,
+                    refusals: 0,
                     saved: true,
                     rejected: false,
                     on_trial: false,

@@ -31,12 +31,8 @@ impl Lifecycle {
             held.in_doubt = true;
         }
         if self.signs_in_on_doubt() {
-            self.phase = Phase::Releasing {
-                claim,
-                back_off: None,
-                in_doubt: true,
-                then_sign_in: Some(Why::InDoubt),
-            };
+            self.release(claim, None, true);
+            self.sign_in_next(Why::InDoubt);
             return;
         }
         let wait = self

@@ -28,6 +28,13 @@ impl Lifecycle {
         };
     }
 
+    /// What follows the release under way is a sign-in, back-off or not.
+    pub(super) fn sign_in_next(&mut self, why: Why) {
+        if let Phase::Releasing { then_sign_in, .. } = &mut self.phase {
+            *then_sign_in = Some(why);
+        }
+    }
+
     pub(super) fn released(&mut self, answer: Result<(), StoreFault>, now: Now, notes: &mut Vec<Note>) {
         let Phase::Releasing { then_sign_in, .. } = self.phase.clone() else {
             return;
@@ -138,6 +145,7 @@ impl Lifecycle {
             tokens,
             dead: false,
             in_doubt: false,
+            refusals: 0,
             saved: false,
             rejected: false,
             on_trial: spend.why == Why::Rejected,

@@ -1,17 +1,18 @@
 //! Whether tokens should be asked for now, and which way: DESIGN §4, "Time".
 
-use super::wait::LOOK_WHILE_LOGIN_REQUIRED;
 use super::{
     Lifecycle, Note, Why,
     state::{Phase, Spend},
+    wait::LOOK_WHILE_LOGIN_REQUIRED,
 };
 use crate::{
     clock::{Deadline, Now},
-    credential::{
-        record::Kind,
-        schedule::{self},
-    },
+    credential::{record::Kind, schedule},
 };
+
+/// So often a refresh is refused for a reason that is not known to be its token, before a sign-in is tried instead:
+/// not all vendors say it in a way that is known.
+const MOST_REFUSALS: u32 = 2;
 
 /// The way to tokens.
 pub(super) enum Way {
@@ -138,7 +139,7 @@ impl Lifecycle {
                 if self.rules.can_refresh
                     && held.tokens.refresh.is_some()
                     && !held.dead
-                    && !(held.in_doubt && self.signs_in_on_doubt()) =>
+                    && !((held.in_doubt || held.refusals >= MOST_REFUSALS) && self.signs_in_on_doubt()) =>
             {
                 Way::Refresh
             }

@@ -53,6 +53,15 @@ impl Trouble {
         }
     }
 
+    /// Whether it may pass by itself within a caller's patience; the others want a person, or a setting mended.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Lost(_) | Self::NoAccessToken | Self::Store(_) => true,
+            Self::Refused(refusal) => refusal.about == About::Rate,
+            Self::RefusedElsewhere | Self::NeverSignedIn | Self::Dead | Self::Foreign => false,
+        }
+    }
+
     /// A fixed word, for logs, metrics and the status page.
     pub fn as_str(&self) -> &'static str {
         match self {

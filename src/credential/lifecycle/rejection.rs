@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::wait::LOOK_WHILE_LOGIN_REQUIRED;
-use super::{Lifecycle, Note, state::Cooldown};
+use super::{Lifecycle, Note, state::Cooldown, wait::LOOK_WHILE_LOGIN_REQUIRED};
 use crate::{
     clock::{Deadline, Now},
     credential::{
@@ -13,12 +12,13 @@ use crate::{
 };
 
 /// So many renewals within [`REJECTIONS_WINDOW`] are made because of rejections; more start a cooldown, whatever
-/// was accepted in between (an API that rejects on one path only would be a treadmill).
-const MOST_REJECTIONS: u32 = 5;
+/// was accepted in between: requests that can't be sent again, to a path that rejects always, would be a treadmill.
+const MOST_REJECTIONS: u32 = 30;
 const REJECTIONS_WINDOW: Duration = Duration::from_secs(60);
 
 impl Lifecycle {
-    pub(super) fn rejected(&mut self, position: Position, now: Now, notes: &mut Vec<Note>) {
+    /// `again` says that the request had been rejected before, with the token that this one replaced.
+    pub(super) fn rejected(&mut self, position: Position, again: bool, now: Now, notes: &mut Vec<Note>) {
         let cooling = self
             .cooldown
             .as_ref()
@@ -38,7 +38,7 @@ impl Lifecycle {
             Some((count, until)) if !until.has_passed(now) => (count + 1, *until),
             _ => (1, Deadline::after(now, REJECTIONS_WINDOW)),
         };
-        if held.on_trial || burst.0 > MOST_REJECTIONS {
+        if again || held.on_trial || burst.0 > MOST_REJECTIONS {
             held.on_trial = false;
             let before = self.cooldown.as_ref().filter(|cooldown| !cooldown.accepted);
             let failures = before.map_or(0, |cooldown| cooldown.failures) + 1;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::wait::LOOK_WHILE_YIELDING;
 use super::{
-    Lifecycle, Note, StoreFault, Trouble,
+    Lifecycle, Note, StoreFault, Trouble, Why,
+    need::Way,
     state::{Phase, Spend},
+    wait::LOOK_WHILE_YIELDING,
 };
 use crate::{
     clock::{Deadline, Now},
@@ -165,9 +166,18 @@ impl Lifecycle {
                     About::Rate => Severity::Trouble,
                     About::RefreshToken | About::Subject | About::Client | About::Request => Severity::Refused,
                 };
+                if let Some(held) = &mut self.held
+                    && spend.kind == Kind::Refresh
+                    && refusal.about == About::Request
+                {
+                    held.refusals += 1;
+                }
                 let retry_after = refusal.retry_after;
                 let back_off = self.pause(severity, Trouble::Refused(refusal), retry_after, now);
                 self.release(claim, Some(back_off), spend.in_doubt);
+                if spend.kind == Kind::Refresh && matches!(self.way(), Way::SignIn) {
+                    self.sign_in_next(Why::Refused);
+                }
             }
             Outcome::Done => self.lost(&mut spend, claim, Lost::NoToken, now, notes),
             Outcome::Lost(lost) => self.lost(&mut spend, claim, lost, now, notes),

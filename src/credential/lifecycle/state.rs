@@ -22,6 +22,8 @@ pub(super) struct Held {
     pub(super) dead: bool,
     /// Its refresh token was sent, and nobody knows what came of it.
     pub(super) in_doubt: bool,
+    /// How often it was refused for a reason that is not known to be the refresh token.
+    pub(super) refusals: u32,
     /// The store has it.
     pub(super) saved: bool,
     /// The API rejected its access token.

@@ -12,7 +12,8 @@ impl Lifecycle {
             Event::Wanted => self.wanted = true,
             Event::Used => self.used = true,
             Event::Forced => self.forced = true,
-            Event::Rejected(position) => self.rejected(position, now, &mut notes),
+            Event::Rejected(position) => self.rejected(position, false, now, &mut notes),
+            Event::RejectedAgain(position) => self.rejected(position, true, now, &mut notes),
             Event::Accepted(position) => self.accepted(position),
             Event::SignedIn(record) => {
                 self.pause = None;

@@ -28,6 +28,8 @@ pub enum Why {
     Forced,
     /// A spend is in doubt, and a new chain is the way out.
     InDoubt,
+    /// Refreshes are refused for reasons that are not known, and a new chain may be the way out.
+    Refused,
     /// The store lost what this process holds.
     Restore,
 }
@@ -43,6 +45,7 @@ impl Why {
             Self::KeepAlive => "keep_alive",
             Self::Forced => "forced",
             Self::InDoubt => "in_doubt",
+            Self::Refused => "refused",
             Self::Restore => "restore",
         }
     }
@@ -128,6 +131,8 @@ pub enum Event {
     Used,
     /// The API rejected the access token of this position.
     Rejected(Position),
+    /// The API rejected the access token of this position in a request that another one's rejection had sent again.
+    RejectedAgain(Position),
     /// The API accepted the access token of this position.
     Accepted(Position),
     /// An operator asks for a renewal now.

@@ -30,6 +30,9 @@ pub(super) trait Tokens: Sync {
         patience: Duration,
     ) -> impl Future<Output = Result<Option<Arc<Ready>>, TokenError>> + Send;
 
+    /// The API rejected the token that had replaced a rejected one.
+    fn rejected_again(&self, ready: &Ready);
+
     /// The API took this token: whatever it thought of the request, it knew who asked.
     fn accepted(&self, ready: &Ready);
 }
@@ -41,6 +44,10 @@ impl Tokens for TokenHandle {
 
     async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
         TokenHandle::renewed(self, rejected, patience).await
+    }
+
+    fn rejected_again(&self, ready: &Ready) {
+        TokenHandle::rejected_again(self, ready);
     }
 
     fn accepted(&self, ready: &Ready) {
@@ -138,7 +145,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             note_success(tokens, &later, &response);
         } else {
             // So that the manager knows that renewing is of no use just now (law 6); the answer passes through.
-            let _ = tokens.renewed(&later, self.patience).await;
+            tokens.rejected_again(&later);
         }
         Ok(marked(response, "1"))
     }

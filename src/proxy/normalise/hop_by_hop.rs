@@ -1,13 +1,16 @@
 //! Header fields that speak of one connection only (RFC 9110 §7.6.1), and end here.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{self, CONNECTION, TE},
+    HeaderMap, HeaderName, HeaderValue, Request, Version,
+    header::{self, CONNECTION, TE, TRAILER, TRANSFER_ENCODING},
 };
 
+use crate::proxy::ProxyError;
+
 /// Fields that end at each hop, whether or not `Connection` names them.
-const HOP_BY_HOP: [HeaderName; 9] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
+    header::TE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
@@ -18,9 +21,39 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Removes them, and every field that `Connection` names. `TE: trailers` stays: trailers are passed on.
-pub fn strip(headers: &mut HeaderMap) {
-    let takes_trailers = headers.get_all(TE).iter().any(|value| names(value, "trailers"));
+/// Removes what ends here from a request.
+///
+/// `TE: trailers` goes on between HTTP/2 and HTTP/2, where it speaks of the whole way (RFC 9113 §8.2.2) and gRPC wants
+/// it; `Trailer` goes on with a body that can have trailers.
+///
+/// # Errors
+/// A transfer coding besides `chunked`, which is removed here and would not be there.
+pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    let is_http2 = request.version() == Version::HTTP_2;
+    let headers = request.headers_mut();
+    let codings = headers.get_all(TRANSFER_ENCODING);
+    if codings
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(ProxyError::bad_request(
+            "the request's transfer-encoding is not just `chunked`",
+        ));
+    }
+    let has_trailers = is_http2 || headers.contains_key(TRANSFER_ENCODING);
+    let takes_trailers = is_http2 && headers.get_all(TE).iter().any(|value| names(value, "trailers"));
+    strip(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if !has_trailers {
+        headers.remove(TRAILER);
+    }
+    Ok(())
+}
+
+/// Removes what ends at each hop, and every field that `Connection` names.
+pub(super) fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -35,10 +68,6 @@ pub fn strip(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
-    headers.remove(TE);
-    if takes_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
 }
 
 fn names(value: &HeaderValue, wanted: &str) -> bool {
@@ -52,10 +81,30 @@ fn names(value: &HeaderValue, wanted: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// What is left of these fields, sorted.
+    fn left(version: Version, fields: &[(&'static str, &'static str)]) -> Result<Vec<(String, String)>, ProxyError> {
+        let mut request = Request::builder().version(version).body(()).unwrap();
+        for (name, value) in fields {
+            let name = HeaderName::from_static(name);
+            request.headers_mut().append(name, HeaderValue::from_static(value));
+        }
+        strip_request(&mut request)?;
+        let fields = request.headers().iter();
+        let mut left: Vec<_> = fields
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        left.sort_unstable();
+        Ok(left)
+    }
+
+    fn owned(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        fields.iter().map(owned).collect()
+    }
+
     #[test]
     fn what_connection_names_goes_with_it() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
+        let fields = [
             ("connection", "close, X-Private ,Authorization"),
             ("connection", "x-other"),
             ("x-private", "1"),
@@ -64,18 +113,31 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("proxy-authorization", "Basic x"),
             ("upgrade", "websocket"),
-            ("transfer-encoding", "chunked"),
             ("te", "gzip, Trailers"),
+            ("trailer", "x-sum"),
             ("accept", "*/*"),
-        ] {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        strip(&mut headers);
-        let mut left: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-            .collect();
-        left.sort_unstable();
-        assert_eq!(left, [("accept", "*/*"), ("te", "trailers")]);
+        ];
+        assert_eq!(left(Version::HTTP_11, &fields).unwrap(), owned(&[("accept", "*/*")]));
+    }
+
+    #[test]
+    fn what_speaks_of_trailers_goes_on_where_there_can_be_some() {
+        let chunked = [
+            ("transfer-encoding", "Chunked"),
+            ("trailer", "x-sum"),
+            ("te", "trailers"),
+        ];
+        assert_eq!(
+            left(Version::HTTP_11, &chunked).unwrap(),
+            owned(&[("trailer", "x-sum")])
+        );
+        let grpc = [("te", "trailers"), ("trailer", "x-sum")];
+        let both = owned(&[("te", "trailers"), ("trailer", "x-sum")]);
+        assert_eq!(left(Version::HTTP_2, &grpc).unwrap(), both);
+    }
+
+    #[test]
+    fn another_transfer_coding_is_refused() {
+        assert!(left(Version::HTTP_11, &[("transfer-encoding", "gzip, chunked")]).is_err());
     }
 }

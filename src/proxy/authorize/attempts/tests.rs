@@ -47,6 +47,10 @@ impl Tokens for Script {
         self.renewals.lock().unwrap().pop().unwrap_or(Ok(None))
     }
 
+    fn rejected_again(&self, ready: &Ready) {
+        self.rejected.lock().unwrap().push(ready.position.generation);
+    }
+
     fn accepted(&self, _: &Ready) {}
 }
 
