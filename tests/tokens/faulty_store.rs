@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use bearerd::{
@@ -20,6 +20,8 @@ pub(crate) struct Faulty {
     store: Arc<dyn TokenStore>,
     /// Tokens can't be saved.
     pub(crate) commits_fail: AtomicBool,
+    /// How often that has happened.
+    pub(crate) failed_commits: AtomicUsize,
     /// Saving tokens never ends.
     pub(crate) commits_hang: AtomicBool,
     /// Nothing can be claimed.
@@ -32,6 +34,7 @@ impl Faulty {
         Arc::new(Self {
             store,
             commits_fail: false.into(),
+            failed_commits: 0.into(),
             commits_hang: false.into(),
             claims_fail: false.into(),
         })
@@ -74,7 +77,10 @@ impl TokenStore for Faulty {
             return Box::pin(std::future::pending());
         }
         match self.commits_fail.load(Ordering::SeqCst) {
-            true => Box::pin(async { full("save") }),
+            true => {
+                self.failed_commits.fetch_add(1, Ordering::SeqCst);
+                Box::pin(async { full("save") })
+            }
             false => self.store.commit(key, claim, tokens, fingerprint),
         }
     }

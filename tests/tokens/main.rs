@@ -13,6 +13,7 @@ mod outcomes;
 mod refusals;
 mod rejections;
 mod restart;
+mod seeds;
 mod stage;
 mod store_trouble;
 mod two_programs;

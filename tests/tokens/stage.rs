@@ -127,7 +127,7 @@ routes:
     }
 
     /// A refresh token of Fluent, got by a sign-in of the test's own.
-    async fn refresh_token(&self) -> String {
+    pub(crate) async fn refresh_token(&self) -> String {
         let exchange = Exchange::new(&Settings {
             tls: Tls {
                 ca: vec![CertificateDer::from_pem_slice(self.apis.ca_pem().as_bytes()).unwrap()],

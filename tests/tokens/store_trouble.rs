@@ -63,8 +63,13 @@ async fn law_3_a_shutdown_keeps_saving_until_it_works() {
     bearerd.until("flagged", |status| status.unsaved).await;
 
     let stopping = tokio::spawn(bearerd.stop());
-    stage.clock.advance(Duration::from_secs(5));
-    tokio::task::yield_now().await;
+    let before = store.failed_commits.load(Ordering::SeqCst);
+    // The waits between tries double: the end has long begun when there were so many.
+    eventually("it keeps trying", || {
+        stage.clock.advance(Duration::from_secs(1));
+        store.failed_commits.load(Ordering::SeqCst) >= before + 8
+    })
+    .await;
     assert!(!stopping.is_finished());
     store.commits_fail.store(false, Ordering::SeqCst);
     eventually("it has ended", || {
