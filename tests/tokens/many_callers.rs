@@ -76,6 +76,12 @@ async fn law_6_a_thousand_401s_cause_one_renewal_and_all_succeed() {
         after.with_revoked > CALLERS as u64 / 2,
         "{after:?}: too few were rejected to show anything"
     );
+
+    // The late ones spoke of the old token: nothing is held against the new one, whose own rejection is met by a
+    // renewal and not by a cooldown.
+    stage.apis.fluent().revoke_all();
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    assert_eq!(stage.fluent_counts().spends, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
