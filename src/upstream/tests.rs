@@ -1,6 +1,6 @@
 //! Real sockets on loopback, real certificates.
 
-mod authority;
+pub(super) mod authority;
 mod client;
 mod exchange;
 mod handshake;

@@ -9,14 +9,14 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(in crate::upstream) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate's chain, and its key.
 pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
     /// An authority of a name of its own.
-    pub(super) fn new() -> Self {
+    pub(in crate::upstream) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         Self::named(&format!("authority {}", COUNT.fetch_add(1, Ordering::Relaxed)))
     }
@@ -28,7 +28,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(super) fn der(&self) -> CertificateDer<'static> {
+    pub(in crate::upstream) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
