@@ -290,7 +290,7 @@ fn text(answer: &Message) -> String {
 /// Everything that can go right and wrong, and what was said about it.
 fn drive(apis: &Apis, program: &Program) -> String {
     let mut said = String::new();
-    let mut send = |ask: &Ask| {
+    let mut once = |ask: &Ask| {
         let mut answer = program.send(ask);
         let status = answer.status();
         if answer.header("x-bearerd-error").is_none() {
@@ -300,6 +300,8 @@ fn drive(apis: &Apis, program: &Program) -> String {
         said += &text(&answer);
         status
     };
+    // These routes wait for a token for a moment only, and the machine may be slow: the token comes all the same.
+    let mut send = |ask: &Ask| (0..200).map(|_| once(ask)).find(|status| *status != 504).unwrap_or(504);
     let tenant = flow_retail::TENANT;
     let targets = [
         format!("/flow/v2/tenants/{tenant}/reasons"),
@@ -397,7 +399,8 @@ fn drive(apis: &Apis, program: &Program) -> String {
     said += &login(program, &["device", "link"], &[flow_retail::DEVICE_CODE]);
     said += &login(program, &["flow"], &[]);
     for target in ["/made/dishes", "/asked/dishes"] {
-        assert_eq!(program.send(&ask("GET", target)).status(), 200, "{target}");
+        let mut answers = (0..200).map(|_| program.send(&ask("GET", target)).status());
+        assert_eq!(answers.find(|status| *status != 504), Some(200), "{target}");
     }
     for arguments in [&["status"][..], &["status", "--json"], &["check"], &["health"]] {
         let told = program.place.ask(arguments);
