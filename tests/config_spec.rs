@@ -342,7 +342,7 @@ fn policies_and_seeds_arrive() {
     let text = "credentials:\n  a: { refresh: { request: { url: https://a.example, query: { k: v } }, reply: { ok: [204] } }, \
                 reply: { access_token: [/t] }, errors: { subject: [403], unspent: [503] }, on_doubt: retry, grace: 1m, \
                 min_age: 2m, refresh_lifetime: 30d, keep_alive: true, single_use: true, assume_lifetime: 1h, required: true, \
-                spend_deadline: 5s, lease: 11s, seed: \"s ${env:S}\" }\n";
+                spend_deadline: 5s, lease: 11s, max_subjects: 100000, seed: \"s ${env:S}\" }\n";
     let loaded = loaded(text, &[("S", "t")]);
     let a = spec(&loaded, "a");
     let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
@@ -359,6 +359,7 @@ fn policies_and_seeds_arrive() {
             required: true,
             spend_deadline: Duration::from_secs(5),
             lease: Duration::from_secs(11),
+            max_subjects: 100_000,
         }
     );
     assert_eq!(refresh(a), "POST https://a.example\n? k=v");

@@ -139,12 +139,16 @@ pub struct Policy {
     pub spend_deadline: Duration,
     /// How long a claim stands; at least twice `spend_deadline`.
     pub lease: Duration,
+    /// How many subjects are held in memory at a time.
+    pub max_subjects: u64,
 }
 
 /// The default of [`Policy::spend_deadline`].
 pub const SPEND_DEADLINE: Duration = Duration::from_secs(15);
 /// The default of [`Policy::lease`].
 pub const LEASE: Duration = Duration::from_secs(30);
+/// The default of [`Policy::max_subjects`]: at a few kibibytes each, a process stays below a hundred mebibytes.
+pub const MAX_SUBJECTS: u64 = 10_000;
 
 impl Default for Policy {
     fn default() -> Self {
@@ -159,6 +163,7 @@ impl Default for Policy {
             required: false,
             spend_deadline: SPEND_DEADLINE,
             lease: LEASE,
+            max_subjects: MAX_SUBJECTS,
         }
     }
 }

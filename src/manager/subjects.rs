@@ -13,9 +13,6 @@ use crate::{
     upstream::Exchange,
 };
 
-/// The most subjects of one credential that are held in memory; the least recently used make room. An eviction ends
-/// no spend: a task finishes what it has begun, and its record stays in the store.
-const MOST_SUBJECTS: u64 = 10_000;
 /// A subject that nobody asked for this long is dropped from memory.
 const IDLE: Duration = Duration::from_secs(6 * 3600);
 
@@ -31,7 +28,7 @@ pub(super) struct Subjects {
 impl Subjects {
     pub(super) fn new(spec: Arc<Spec>, exchange: Exchange, environment: Environment) -> Self {
         let handles = Cache::builder()
-            .max_capacity(MOST_SUBJECTS)
+            .max_capacity(spec.policy.max_subjects)
             .time_to_idle(IDLE)
             // Frequency-based admission could turn a new subject away for ever.
             .eviction_policy(EvictionPolicy::lru())

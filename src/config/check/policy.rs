@@ -6,7 +6,7 @@ use crate::{
         node::KeyPath,
         raw::{self, Field},
     },
-    credential::spec::{LEASE, OnDoubt, Policy, SPEND_DEADLINE},
+    credential::spec::{LEASE, MAX_SUBJECTS, OnDoubt, Policy, SPEND_DEADLINE},
 };
 
 impl Check<'_> {
@@ -26,7 +26,15 @@ impl Check<'_> {
             required: self.flag(&raw.required, false),
             spend_deadline: span(&raw.spend_deadline).unwrap_or(SPEND_DEADLINE),
             lease: span(&raw.lease).unwrap_or(LEASE),
+            max_subjects: raw.max_subjects.given().copied().unwrap_or(MAX_SUBJECTS),
         };
+        if policy.max_subjects == 0 {
+            self.fault(
+                &at.key("max_subjects"),
+                "with room for no subject, no token is ever held".into(),
+                Some("leave it out, or give at least 1".into()),
+            );
+        }
         if policy.spend_deadline.is_zero() {
             self.fault(&at.key("spend_deadline"), "no request is that fast".into(), None);
         }

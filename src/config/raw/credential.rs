@@ -53,6 +53,8 @@ pub struct Credential {
     pub spend_deadline: Field<Span>,
     /// How long a claim stands: at least twice `spend_deadline`; `30s` by default.
     pub lease: Field<Span>,
+    /// How many subjects are held in memory at a time; `10000` by default.
+    pub max_subjects: Field<u64>,
     /// A refresh token to start from.
     pub seed: Field<Text>,
     /// TLS settings of its token endpoint.

@@ -1,0 +1,10 @@
+//! Tokens per user and tenant, by the thousand: nothing of one subject reaches another, and idle ones cost nothing.
+//! Through the whole stack, in front of a vendor that issues a token per subject and says whose token it was shown.
+
+mod crossing;
+mod footprint;
+mod idle;
+mod refused;
+mod values;
+mod vendor;
+mod world;
