@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
-use super::Environment;
+use super::{Environment, handle::Shared, task::Line};
 use crate::{
     credential::{
         Spec,
@@ -32,6 +35,8 @@ pub(super) struct Context {
     pub(super) environment: Environment,
     pub(super) key: Key,
     pub(super) subject: Arc<[(String, SecretString)]>,
+    /// How many token requests a credential's subjects may make at a time.
+    pub(super) turns: Option<Arc<Semaphore>>,
 }
 
 /// A fixed word, for logs and metrics.
@@ -82,7 +87,27 @@ impl Context {
         }
     }
 
-    pub(super) async fn connect(&self, kind: Kind, held: Option<Arc<Tokens>>) -> (Event, Option<Connection>) {
+    /// Waits for its turn at the token endpoint; an error says that nobody needs it any more.
+    pub(super) async fn turn(&self, shared: &Shared) -> Result<Option<OwnedSemaphorePermit>, String> {
+        let Some(turns) = &self.turns else { return Ok(None) };
+        if let Ok(turn) = turns.clone().try_acquire_owned() {
+            return Ok(Some(turn));
+        }
+        // The semaphore is never closed.
+        let turn = turns.clone().acquire_owned().await.ok();
+        match shared.is_waited_for() {
+            true => Ok(turn),
+            // Others behind it have somebody who waits.
+            false => Err("every caller gave up before its turn came".into()),
+        }
+    }
+
+    pub(super) async fn connect(
+        &self,
+        kind: Kind,
+        held: Option<Arc<Tokens>>,
+        turn: Option<OwnedSemaphorePermit>,
+    ) -> (Event, Option<Line>) {
         let Some(grant) = self.grant(kind) else {
             return (Event::NeverLeft("there is no such grant".into()), None);
         };
@@ -91,7 +116,13 @@ impl Context {
             Err(error) => return (Event::NeverLeft(error.to_string()), None),
         };
         match self.exchange.open(request.uri()).await {
-            Ok(connection) => (Event::Connected, Some(connection)),
+            Ok(connection) => {
+                let line = Line {
+                    connection,
+                    _turn: turn,
+                };
+                (Event::Connected, Some(line))
+            }
             Err(error) => {
                 self.count(kind, "never_left");
                 (Event::NeverLeft(error.to_string()), None)
@@ -99,8 +130,8 @@ impl Context {
         }
     }
 
-    pub(super) async fn send(&self, claim: Claim, held: Option<Arc<Tokens>>, connection: Option<Connection>) -> Event {
-        let (Some(grant), Some(connection)) = (self.grant(claim.kind), connection) else {
+    pub(super) async fn send(&self, claim: Claim, held: Option<Arc<Tokens>>, line: Option<Line>) -> Event {
+        let (Some(grant), Some(Line { connection, _turn })) = (self.grant(claim.kind), line) else {
             return Event::NeverLeft("the connection was not kept".into());
         };
         let purpose = if claim.kind == Kind::Refresh {
@@ -159,6 +190,17 @@ impl Context {
         self.environment
             .metrics
             .grant(&self.spec.name, kind_word(kind), outcome);
+    }
+
+    /// A release after a first sign-in that brought nothing: the record of a subject that the provider never
+    /// accepted goes too, or whoever makes up subjects fills the store.
+    pub(super) async fn release_unborn(&self, step: Step) -> Event {
+        let released = self.ask_store(step).await;
+        if !self.subject.is_empty() && matches!(released, Event::Released(Ok(()))) {
+            // An empty record that stays behind does no harm.
+            let _ = within(self.environment.store.forget(&self.key)).await;
+        }
+        released
     }
 
     pub(super) async fn ask_store(&self, step: Step) -> Event {

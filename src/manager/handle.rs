@@ -170,17 +170,23 @@ pub(super) struct Shared {
     /// The published token, for the fast path.
     pub(super) ready: ArcSwapOption<Ready>,
     pub(super) published: watch::Sender<Published>,
-    pub(super) snapshot: watch::Sender<Snapshot>,
+    /// How it stands; nobody asks that of a subject.
+    pub(super) snapshot: ArcSwapOption<Snapshot>,
     pub(super) clock: Clock,
     waiters: AtomicUsize,
 }
 
 impl Shared {
+    /// Whether anybody waits for a token just now.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiters.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             ready: ArcSwapOption::empty(),
             published: watch::Sender::new(Published::Wait),
-            snapshot: watch::Sender::new(Snapshot::default()),
+            snapshot: ArcSwapOption::empty(),
             clock,
             waiters: AtomicUsize::new(0),
         }
@@ -254,8 +260,13 @@ impl TokenHandle {
             tell(commands, |taken_in| Command::Rejected(rejected.position, taken_in)).await;
         }
         if let Published::Token(ready) = &*shared.published.borrow() {
-            let is_later = ready.position != rejected.position;
-            return Ok(is_later.then(|| ready.clone()));
+            if ready.position == rejected.position {
+                return Ok(None);
+            }
+            // What was published to an idle subject may have expired since.
+            if ready.is_usable(shared.clock.now()) {
+                return Ok(Some(ready.clone()));
+            }
         }
         wait(shared, commands, patience).await.map(Some)
     }
@@ -295,7 +306,10 @@ impl TokenHandle {
     pub(super) fn status(&self, spec: &Spec) -> Status {
         match &self.0 {
             Kind::Fixed(_) => Status::fixed(spec),
-            Kind::Task { shared, .. } => Status::of(spec, &shared.snapshot.borrow()),
+            Kind::Task { shared, .. } => {
+                let snapshot = shared.snapshot.load_full().unwrap_or_default();
+                Status::of(spec, &snapshot)
+            }
         }
     }
 }

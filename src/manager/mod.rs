@@ -131,7 +131,7 @@ impl Manager {
             Handles::One(TokenHandle::fixed(spec.placement.inject_from(token)?))
         } else if spec.subject.is_empty() {
             let key = Key::of(&spec.name);
-            Handles::One(Task::spawn(spec.clone(), exchange, environment, key, Vec::new())?)
+            Handles::One(Task::spawn(spec.clone(), exchange, environment, key, Vec::new(), None)?)
         } else {
             Handles::PerSubject(Box::new(Subjects::new(spec.clone(), exchange, environment)))
         };

@@ -1,10 +1,17 @@
 //! One task per subject, made when it is first asked for and ended when it has been idle.
+//!
+//! What is bounded, and how: the subjects in memory by `max_subjects` and [`IDLE`]; the token requests that they make
+//! at a time by [`MOST_EXCHANGES`]; the tries of a subject that the provider refuses by its lifecycle's back-off.
+//! A subject that was never accepted leaves no record.
 
 use std::{sync::Arc, time::Duration};
 
 use moka::{future::Cache, policy::EvictionPolicy};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::OnceCell;
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    task::AbortHandle,
+};
 
 use super::{Environment, TokenError, TokenHandle, task::Task};
 use crate::{
@@ -13,8 +20,14 @@ use crate::{
     upstream::Exchange,
 };
 
-/// A subject that nobody asked for this long is dropped from memory.
-const IDLE: Duration = Duration::from_secs(6 * 3600);
+/// A subject that nobody asked for this long is dropped from memory; its next use reads the store once. Longer than
+/// the longest back-off of a refused one, so that the refusal is not forgotten with it.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// How often idle subjects are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+/// The most token requests that a credential's subjects make at a time. Whoever sends made-up subjects causes a token
+/// request for each, and the provider would count them against the client that all of the subjects share.
+const MOST_EXCHANGES: usize = 128;
 
 /// The handles of a credential's subjects.
 pub(super) struct Subjects {
@@ -23,11 +36,21 @@ pub(super) struct Subjects {
     environment: Environment,
     secret: OnceCell<[u8; 32]>,
     handles: Cache<Key, TokenHandle>,
+    turns: Arc<Semaphore>,
+    sweeper: AbortHandle,
+}
+
+impl Drop for Subjects {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+    }
 }
 
 impl Subjects {
+    /// Must be called within a runtime.
     pub(super) fn new(spec: Arc<Spec>, exchange: Exchange, environment: Environment) -> Self {
         let handles = Cache::builder()
+            // An eviction ends no spend: a task finishes what it has begun, and its record stays in the store.
             .max_capacity(spec.policy.max_subjects)
             .time_to_idle(IDLE)
             // Frequency-based admission could turn a new subject away for ever.
@@ -38,6 +61,8 @@ impl Subjects {
             exchange,
             environment,
             secret: OnceCell::new(),
+            turns: Arc::new(Semaphore::new(MOST_EXCHANGES)),
+            sweeper: tokio::spawn(sweep(handles.clone())).abort_handle(),
             handles,
         }
     }
@@ -58,6 +83,7 @@ impl Subjects {
                 self.environment.clone(),
                 key.clone(),
                 subject.to_vec(),
+                Some(self.turns.clone()),
             )
         };
         self.handles
@@ -69,6 +95,15 @@ impl Subjects {
     pub(super) fn count(&self) -> u64 {
         // moka's own count lags behind until its housekeeping has run.
         self.handles.iter().count() as u64
+    }
+}
+
+/// The cache drops what is idle only when it is used, and who was the last to use it may have been so for hours.
+async fn sweep(handles: Cache<Key, TokenHandle>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        handles.run_pending_tasks().await;
     }
 }
 

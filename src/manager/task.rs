@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     Environment, TokenError,
@@ -14,7 +14,7 @@ use super::{
     words,
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Now},
     credential::{
         Spec,
         lifecycle::{Event, Lifecycle, Offer, Rules, Step},
@@ -26,17 +26,24 @@ use crate::{
 };
 
 /// A step under way: its event, and the connection where one is open afterwards.
-type Doing = Pin<Box<dyn Future<Output = (Event, Option<Connection>)> + Send>>;
+type Doing = Pin<Box<dyn Future<Output = (Event, Option<Line>)> + Send>>;
 
 pub(super) struct Task {
     context: Context,
     lifecycle: Lifecycle,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
-    connection: Option<Connection>,
+    line: Option<Line>,
     /// The tokens that were published last, as they were placed.
     placed: Option<(Arc<Tokens>, Arc<Ready>)>,
     unsaved: bool,
+}
+
+/// A connection to the token endpoint, in its turn.
+pub(super) struct Line {
+    pub(super) connection: Connection,
+    /// Given back with the connection: after the answer, or when nothing is sent.
+    pub(super) _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Task {
@@ -47,6 +54,7 @@ impl Task {
         environment: Environment,
         key: Key,
         subject: Vec<(String, SecretString)>,
+        turns: Option<Arc<Semaphore>>,
     ) -> Result<TokenHandle, StoreError> {
         let first_id = random_id()?;
         let rules = Rules {
@@ -70,23 +78,26 @@ impl Task {
                 environment,
                 key,
                 subject: subject.into(),
+                turns,
             },
             lifecycle: Lifecycle::new(Arc::new(rules)),
             shared: shared.clone(),
             commands,
-            connection: None,
+            line: None,
             placed: None,
             unsaved: false,
         };
         let running = task.context.environment.running();
+        // On the heap once: as the future's own it would be kept twice, as its argument and as its local.
+        let mut task = Box::new(task);
         tokio::spawn(async move {
             task.run().await;
-            drop(running);
+            drop((task, running));
         });
         Ok(TokenHandle::of_task(shared, sender))
     }
 
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let clock = self.context.environment.clock.clone();
         let mut closing = self.context.environment.closing.clone();
         let mut open = true;
@@ -98,20 +109,21 @@ impl Task {
             }
             let mut wake: Option<Deadline> = None;
             if doing.is_none() {
-                match self.lifecycle.step(clock.now()) {
+                let now = clock.now();
+                match self.lifecycle.step(now) {
                     Step::Rest(until) => {
                         // A connection that was opened for nothing isn't kept.
-                        self.connection = None;
-                        wake = until;
+                        self.line = None;
+                        wake = until.filter(|_| !self.is_idle_subject(now));
                     }
                     step => doing = Some(self.perform(step)),
                 }
             }
             let event = tokio::select! {
                 biased;
-                (event, connection) = finish(&mut doing) => {
+                (event, line) = finish(&mut doing) => {
                     doing = None;
-                    self.connection = connection;
+                    self.line = line;
                     Some(event)
                 }
                 command = self.commands.recv(), if open => match command {
@@ -128,17 +140,9 @@ impl Task {
     }
 
     fn take(&mut self, event: Event) {
-        let was_release = matches!(event, Event::Released(_));
         let now = self.context.environment.clock.now();
         for note in self.lifecycle.handle(event, now) {
             self.context.note(&note);
-        }
-        // A subject's record is removed if its first sign-in is refused.
-        if was_release && !self.context.subject.is_empty() && self.lifecycle.is_unborn() {
-            let context = self.context.clone();
-            tokio::spawn(async move {
-                let _ = context.environment.store.forget(&context.key).await;
-            });
         }
     }
 
@@ -239,43 +243,54 @@ impl Task {
         }
     }
 
-    fn report(&mut self, now: crate::clock::Now) {
+    fn report(&mut self, now: Now) {
         let Context {
             spec,
             environment,
             subject,
             ..
         } = &self.context;
-        let before = self.shared.snapshot.borrow().clone();
-        let snapshot = Snapshot::take(spec, &self.lifecycle, &before, now);
+        let unsaved = self.lifecycle.is_unsaved();
+        if unsaved != self.unsaved {
+            self.unsaved = unsaved;
+            environment.metrics.unsaved(&spec.name, if unsaved { 1 } else { -1 });
+        }
+        // Of subjects only their number is told: a page of ten thousand helps nobody, and costs memory.
         if subject.is_empty() {
+            let before = self.shared.snapshot.load_full().unwrap_or_default();
+            let snapshot = Snapshot::take(spec, &self.lifecycle, &before, now);
             let generation = snapshot.position.map_or(0, |position| position.generation);
             environment
                 .metrics
                 .token(&spec.name, snapshot.usable, generation, snapshot.expires);
+            self.shared.snapshot.store(Some(Arc::new(snapshot)));
         }
-        if snapshot.unsaved != self.unsaved {
-            self.unsaved = snapshot.unsaved;
-            environment
-                .metrics
-                .unsaved(&spec.name, if self.unsaved { 1 } else { -1 });
-        }
-        self.shared.snapshot.send_replace(snapshot);
     }
 
     /// Starts a step; the future owns what it needs, so that nothing can cancel it but the end of the process.
     fn perform(&mut self, step: Step) -> Doing {
         let context = self.context.clone();
-        let connection = self.connection.take();
+        let line = self.line.take();
         let held = self.lifecycle.tokens().cloned();
+        let shared = self.shared.clone();
+        let is_unborn = self.lifecycle.is_unborn();
         Box::pin(async move {
             match step {
                 Step::Rest(_) => (Event::Tick, None),
-                Step::Connect(kind) => context.connect(kind, held).await,
-                Step::Send { claim, held, .. } => (context.send(claim, held, connection).await, None),
-                step => (context.ask_store(step).await, connection),
+                Step::Connect(kind) => match context.turn(&shared).await {
+                    Ok(turn) => context.connect(kind, held, turn).await,
+                    Err(nobody) => (Event::NeverLeft(nobody), None),
+                },
+                Step::Send { claim, held, .. } => (context.send(claim, held, line).await, None),
+                Step::Release { .. } if is_unborn => (context.release_unborn(step).await, line),
+                step => (context.ask_store(step).await, line),
             }
         })
+    }
+
+    /// Whether this is a subject that nobody uses: its timers would only cost.
+    fn is_idle_subject(&self, now: Now) -> bool {
+        !self.context.subject.is_empty() && self.lifecycle.waits_for_use(now)
     }
 }
 
@@ -288,7 +303,7 @@ fn seed_tokens(seed: &SecretString, obtained: u64) -> (SeedHash, Arc<Tokens>) {
     (SeedHash::of(seed.expose_secret()), Arc::new(tokens))
 }
 
-async fn finish(doing: &mut Option<Doing>) -> (Event, Option<Connection>) {
+async fn finish(doing: &mut Option<Doing>) -> (Event, Option<Line>) {
     match doing {
         Some(doing) => doing.await,
         None => std::future::pending().await,

@@ -14,12 +14,12 @@ use crate::{
 
 /// Where the child finds the vendor.
 const VENDOR: &str = "BEARERD_TESTS_VENDOR";
-/// How many subjects, where it isn't ten thousand: `BEARERD_TESTS_SUBJECTS=100000 cargo test --test subjects memory`.
+/// How many subjects, where it isn't four thousand: `BEARERD_TESTS_SUBJECTS=100000 cargo test --test subjects memory`.
 const SUBJECTS: &str = "BEARERD_TESTS_SUBJECTS";
 
 fn subjects() -> usize {
     let given = std::env::var(SUBJECTS).ok();
-    given.map_or(10_000, |given| given.parse().unwrap())
+    given.map_or(4_000, |given| given.parse().unwrap())
 }
 
 /// Measured in a process of its own, so that neither the vendor nor other tests count.

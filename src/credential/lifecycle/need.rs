@@ -152,6 +152,17 @@ impl Lifecycle {
         !matches!(self.way(), Way::None)
     }
 
+    /// Whether nothing will be done before somebody uses the token or asks for one, whatever the time. An idle
+    /// subject's owner needs no timer then.
+    pub fn waits_for_use(&self, now: Now) -> bool {
+        matches!(self.phase, Phase::Resting)
+            && self.is_usable(now)
+            && !(self.wanted || self.used || self.forced)
+            && !(self.rules.policy.keep_alive || self.rules.policy.required)
+            && self.pause.is_none()
+            && self.keep_alive_at().is_none()
+    }
+
     /// When resting ends by itself.
     pub(super) fn wake(&self, now: Now) -> Option<Deadline> {
         let holding = match &self.phase {

@@ -10,6 +10,9 @@ use crate::{
     template::{Scope, Values},
 };
 
+/// The longest part, in bytes: each subject is held in memory, and a caller must not decide how much that is.
+const LONGEST_PART: usize = 16 * 1024;
+
 /// The parts of a request's subject, by name, in the credential's order: an extension of each routed request.
 #[derive(Clone, Default)]
 pub struct Subject(Vec<(String, SecretString)>);
@@ -44,6 +47,12 @@ impl Subject {
                 .from
                 .render(&RequestValues::new(headers, captures, None))
                 .map_err(|lack| missing(lack.scope, &lack.name, "none"))?;
+            if let Some(fault) = unfit(text.expose_secret()) {
+                return Err(ProxyError::bad_request(format!(
+                    "the part '{}' of the subject of credential '{}' {fault}",
+                    part.name, spec.name
+                )));
+            }
             parts.push((part.name.clone(), text));
         }
         Ok(Self(parts))
@@ -53,6 +62,15 @@ impl Subject {
     pub fn parts(&self) -> &[(String, SecretString)] {
         &self.0
     }
+}
+
+/// Why a text can't be a part, if it can't.
+fn unfit(text: &str) -> Option<&'static str> {
+    // As a segment of a URL these two walk, and a server may read them so even where they are encoded (RFC 3986 §6.2.2).
+    if matches!(text, "." | "..") {
+        return Some("is a '.' or '..'");
+    }
+    (text.len() > LONGEST_PART).then_some("is longer than 16 KiB, which no token or name is")
 }
 
 impl fmt::Debug for Subject {
