@@ -246,6 +246,11 @@ impl ProxyError {
         );
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(ERROR_HEADER, HeaderValue::from_static(code.as_str()));
+        if matches!(self, Self::BrowserRefused { .. }) {
+            // Shown as a page it would be one of ours, and what the browser then asks for by itself, such as the
+            // icon, would pass as same-origin.
+            headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+        }
         if let Some(wait) = self.retry_after() {
             // Rounded up: a caller that obeys must not come too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -157,9 +157,14 @@ fn is_known(host: &str, local: Option<Address>, knows_host: impl Fn(&str) -> boo
     if host == "localhost" || knows_host(host) {
         return true;
     }
-    let Ok(address) = host.parse::<IpAddr>().map(|address| address.to_canonical()) else {
+    let Ok(address) = host.parse::<IpAddr>() else {
         return false;
     };
+    // An IPv4 address in IPv6's clothes leads here too, and browsers don't take it for loopback: they mark nothing
+    // that they send to it (W3C Secure Contexts §3.1).
+    if address.to_canonical() != address {
+        return false;
+    }
     let is_own = matches!(local, Some(Address::Tcp(own)) if own.ip().to_canonical() == address);
     is_own || address.is_loopback()
 }
