@@ -54,6 +54,7 @@ pub(super) fn spec() -> Spec {
         name: "shop".parse().unwrap(),
         fixed: None,
         sign_in: None,
+        browser: None,
         refresh: None,
         steps: Vec::new(),
         seed: None,

@@ -2,8 +2,10 @@
 //!
 //! A [`Spec`] is what the config says of a credential. [`grant`] turns its requests into HTTP messages, [`reply`]
 //! reads what comes back, [`placement`] puts an access token into a request, [`schedule`] says when to renew, and
-//! [`lifecycle`] is the state machine that decides what happens next.
+//! [`lifecycle`] is the state machine that decides what happens next. [`browser`] is what signing in with a browser
+//! adds: a code with PKCE, or a device's code.
 
+pub mod browser;
 pub mod grant;
 pub mod lifecycle;
 pub mod placement;

@@ -3,12 +3,12 @@
 //! [`read`] is the table "what may come back" of the spend protocol (DESIGN §4) as a function. A refresh token in
 //! a success is never dropped, whatever else is wrong with the answer.
 
-mod json;
+pub(super) mod json;
 mod lifetime;
 mod mend;
 mod read;
 mod refusal;
-mod text;
+pub(super) mod text;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use secrecy::SecretString;
 
 use super::{
+    browser::Browser,
     grant::Request,
     placement::Placement,
     reply::{ErrorRules, Rejection, ReplyRules},
@@ -23,6 +24,8 @@ pub struct Spec {
     pub fixed: Option<SecretString>,
     /// Gets tokens from nothing but the config and, where [`Grant::asks`], a person.
     pub sign_in: Option<Grant>,
+    /// How a person signs in with a browser; what the browser brings, [`Spec::sign_in`] asks for.
+    pub browser: Option<Browser>,
     /// Gets tokens for the held refresh token.
     pub refresh: Option<Grant>,
     /// Other requests of the vendor, run by `bearerd login`.

@@ -64,6 +64,7 @@ pub(super) fn spec(name: &str, subject: &[(&str, Scope, &str)]) -> Spec {
         name: name.parse().unwrap(),
         fixed: Some("s".into()),
         sign_in: None,
+        browser: None,
         refresh: None,
         steps: vec![],
         seed: None,

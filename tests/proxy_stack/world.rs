@@ -105,6 +105,7 @@ pub(crate) fn spec(name: &str, placement: Placement) -> Spec {
         name: name.parse().unwrap(),
         fixed: Some(TOKEN.into()),
         sign_in: None,
+        browser: None,
         refresh: None,
         steps: vec![],
         seed: None,

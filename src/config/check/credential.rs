@@ -95,13 +95,16 @@ impl Check<'_> {
             return None;
         }
         self.together(&grants, &policy, !subject.is_empty(), durable, at);
-        let asked = grants.sign_in.iter().flat_map(|grant| grant.request.templates());
+        // What a browser brings is nothing to ask a person for.
+        let asked = grants.sign_in.iter().filter(|_| grants.browser.is_none());
+        let asked = asked.flat_map(|grant| grant.request.templates());
         let ask = asks(asked, &[], params.as_ref());
         let fingerprint = fingerprint(&grants);
         let spec = Spec {
             name: name.clone(),
             fixed: grants.fixed,
             sign_in: grants.sign_in,
+            browser: grants.browser,
             refresh: grants.refresh,
             steps: grants.steps,
             seed: grants.seed,
@@ -159,11 +162,18 @@ impl Check<'_> {
     /// What only shows when the parts are seen together.
     fn together(&self, grants: &Grants, policy: &Policy, has_subject: bool, durable: bool, at: &KeyPath) {
         let alone = grants.sign_in.as_ref().is_some_and(|grant| !grant.asks());
-        if policy.on_doubt == Some(OnDoubt::SignIn) && grants.sign_in.is_none() {
+        if policy.on_doubt == Some(OnDoubt::SignIn) && (grants.sign_in.is_none() || grants.browser.is_some()) {
             self.fault(
                 &at.key("on_doubt"),
-                "this credential has no sign-in".into(),
+                "this credential has no sign-in that needs no person".into(),
                 Some("use `on_doubt: retry`".into()),
+            );
+        }
+        if grants.browser.is_some() && has_subject {
+            self.fault_at_key(
+                at,
+                "a person signs in with a browser, and nobody could for each subject".into(),
+                Some("leave `subject` away, or use another grant".into()),
             );
         }
         if grants.seed.is_some() && grants.refresh.is_none() {

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use super::grants::Grants;
 use crate::{
     credential::{
+        browser::Browser,
         grant::{Body, Json, Request},
         spec::Fingerprint,
     },
@@ -28,7 +29,9 @@ const IDENTITY: [&str; 8] = [
 /// What stored tokens belong to: the token endpoint, and who asks for what there. No secret goes in.
 pub(super) fn fingerprint(grants: &Grants) -> Fingerprint {
     let requests = [&grants.refresh, &grants.sign_in];
-    let requests: Vec<&Request> = requests.into_iter().flatten().map(|grant| &grant.request).collect();
+    let mut requests: Vec<&Request> = requests.into_iter().flatten().map(|grant| &grant.request).collect();
+    // With a browser, the scope is asked for there.
+    requests.extend(grants.browser.iter().map(Browser::begins));
     let url = requests.first().map_or(String::new(), |request| shown(&request.url));
     let endpoint = url.split('?').next().unwrap_or_default().to_owned();
     let mut identity = BTreeSet::new();

@@ -3,14 +3,17 @@
 use http::Method;
 use secrecy::SecretString;
 
-use super::{Check, request::Terms};
+use super::{Check, browser::DEVICE_CODE, request::Terms};
 use crate::{
     config::{
         node::KeyPath,
         raw::{self, Auth, Field, GrantType, Text},
         resolve::{AT_LOAD, Resolved},
     },
-    credential::grant::{Basic, Body, Request},
+    credential::{
+        browser::Browser,
+        grant::{Basic, Body, Request},
+    },
     template::{Part, Scope, Template},
 };
 
@@ -19,12 +22,14 @@ pub(super) struct Standard {
     /// The token of `static`.
     pub(super) fixed: Option<SecretString>,
     pub(super) sign_in: Option<Request>,
+    /// How a person signs in with a browser.
+    pub(super) browser: Option<Browser>,
     pub(super) refresh: Option<Request>,
     /// The refresh token of `refresh_token`.
     pub(super) seed: Option<SecretString>,
 }
 
-fn reference(scope: Scope, name: &str) -> Template {
+pub(super) fn reference(scope: Scope, name: &str) -> Template {
     Template::new(vec![Part::Reference(scope, name.into())])
 }
 
@@ -38,7 +43,7 @@ impl Check<'_> {
                 self.fault_at_key(
                     at,
                     "`type` is missing".into(),
-                    Some("it is one of static, client_credentials, password, refresh_token".into()),
+                    Some("it is one of static, client_credentials, password, refresh_token, authorization_code, device_code".into()),
                 );
                 return None;
             }
@@ -48,11 +53,22 @@ impl Check<'_> {
             return self.fixed(raw, at, terms).map(|fixed| Standard {
                 fixed: Some(fixed),
                 sign_in: None,
+                browser: None,
                 refresh: None,
                 seed: None,
             });
         }
-        let base = self.token_request(raw, at, terms);
+        let is_browsers = matches!(kind, GrantType::AuthorizationCode | GrantType::DeviceCode);
+        let terms = match is_browsers {
+            // Whatever a person has to say is said in the browser.
+            true => Terms {
+                allowed: AT_LOAD,
+                ..terms
+            },
+            false => terms,
+        };
+        let base = self.token_request(kind, raw, at, terms);
+        let browser = self.browser(kind, raw, at, terms);
         let own = match kind {
             GrantType::ClientCredentials => Some(vec![("grant_type", Template::written("client_credentials"))]),
             GrantType::Password => {
@@ -66,13 +82,25 @@ impl Check<'_> {
                     ]
                 })
             }
+            // RFC 6749 §4.1.3, RFC 7636 §4.5.
+            GrantType::AuthorizationCode => Some(vec![
+                ("grant_type", Template::written("authorization_code")),
+                ("code", reference(Scope::Ask, "code")),
+                ("redirect_uri", reference(Scope::Ask, "redirect_uri")),
+                ("code_verifier", reference(Scope::Ask, "code_verifier")),
+            ]),
+            // RFC 8628 §3.4.
+            GrantType::DeviceCode => Some(vec![
+                ("grant_type", Template::written(DEVICE_CODE)),
+                ("device_code", reference(Scope::Ask, "device_code")),
+            ]),
             GrantType::RefreshToken | GrantType::Static => Some(Vec::new()),
         };
         let seed = match &raw.refresh_token {
             Field::Absent => Some(None),
             field => self.secret(field, &at.key("refresh_token"), terms).map(Some),
         };
-        let (base, own, seed) = (base?, own?, seed?);
+        let (base, browser, own, seed) = (base?, browser?, own?, seed?);
         let sign_in = (kind != GrantType::RefreshToken).then(|| with(&base, own));
         let refresh = (kind != GrantType::ClientCredentials).then(|| {
             with(
@@ -86,6 +114,7 @@ impl Check<'_> {
         Some(Standard {
             fixed: None,
             sign_in,
+            browser,
             refresh,
             seed,
         })
@@ -98,6 +127,11 @@ impl Check<'_> {
             GrantType::ClientCredentials => ("client_credentials", &[]),
             GrantType::Password => ("password", &["username", "password"]),
             GrantType::RefreshToken => ("refresh_token", &["refresh_token"]),
+            GrantType::AuthorizationCode => (
+                "authorization_code",
+                &["authorize_url", "redirect_port", "redirect_uri"],
+            ),
+            GrantType::DeviceCode => ("device_code", &["device_url"]),
         };
         const OF_ALL: [&str; 6] = ["token_url", "client_id", "client_secret", "auth", "scope", "extra"];
         let given = [
@@ -111,6 +145,10 @@ impl Check<'_> {
             ("username", !raw.username.is_absent()),
             ("password", !raw.password.is_absent()),
             ("refresh_token", !raw.refresh_token.is_absent()),
+            ("authorize_url", !raw.authorize_url.is_absent()),
+            ("device_url", !raw.device_url.is_absent()),
+            ("redirect_port", !raw.redirect_port.is_absent()),
+            ("redirect_uri", !raw.redirect_uri.is_absent()),
         ];
         for (key, given) in given {
             let is_own = own.contains(&key) || (kind != GrantType::Static && OF_ALL.contains(&key));
@@ -157,17 +195,52 @@ impl Check<'_> {
     }
 
     /// What the requests of a grant share: the endpoint, the client's authentication, scope and extra parameters.
-    fn token_request(&self, raw: &raw::Grant, at: &KeyPath, terms: Terms<'_>) -> Option<Request> {
-        let url = self.url(&raw.token_url, &at.key("token_url"), terms);
-        let optional = |field: &Field<Text>, key: &str| match self.value(field, &at.key(key), terms) {
+    /// With a browser, scope and extra parameters are asked for once, by the request that begins it.
+    fn token_request(&self, kind: GrantType, raw: &raw::Grant, at: &KeyPath, terms: Terms<'_>) -> Option<Request> {
+        let mut request = self.client_request(&raw.token_url, "token_url", raw, at, terms)?;
+        if !matches!(kind, GrantType::AuthorizationCode | GrantType::DeviceCode) {
+            let asked = self.asked_for(raw, at, terms)?;
+            if let Body::Form(form) = &mut request.body {
+                form.extend(asked);
+            }
+        }
+        Some(request)
+    }
+
+    /// Scope and extra parameters.
+    pub(super) fn asked_for(
+        &self,
+        raw: &raw::Grant,
+        at: &KeyPath,
+        terms: Terms<'_>,
+    ) -> Option<Vec<(String, Template)>> {
+        let scope = self.optional(&raw.scope, &at.key("scope"), terms);
+        let extra = self.fields(&raw.extra, &at.key("extra"), terms);
+        let mut fields: Vec<_> = scope?.map(|scope| ("scope".to_owned(), scope)).into_iter().collect();
+        fields.extend(extra?);
+        Some(fields)
+    }
+
+    pub(super) fn optional(&self, field: &Field<Text>, at: &KeyPath, terms: Terms<'_>) -> Option<Option<Template>> {
+        match self.value(field, at, terms) {
             Resolved::Template(template) => Some(Some(template)),
             Resolved::LeftOut => Some(None),
             Resolved::Faulty => None,
-        };
-        let id = optional(&raw.client_id, "client_id");
-        let secret = optional(&raw.client_secret, "client_secret");
-        let scope = optional(&raw.scope, "scope");
-        let extra = self.fields(&raw.extra, &at.key("extra"), terms);
+        }
+    }
+
+    /// A request to an endpoint, with the client's authentication (RFC 6749 §2.3.1).
+    pub(super) fn client_request(
+        &self,
+        url: &Field<Text>,
+        key: &str,
+        raw: &raw::Grant,
+        at: &KeyPath,
+        terms: Terms<'_>,
+    ) -> Option<Request> {
+        let url = self.url(url, &at.key(key), terms);
+        let id = self.optional(&raw.client_id, &at.key("client_id"), terms);
+        let secret = self.optional(&raw.client_secret, &at.key("client_secret"), terms);
         let (id, secret) = (id?, secret?);
         let auth = match raw.auth {
             Field::Given(auth) => auth,
@@ -210,8 +283,6 @@ impl Check<'_> {
                 form.extend(secret.map(|secret| ("client_secret".to_owned(), secret)));
             }
         }
-        form.extend(scope?.map(|scope| ("scope".to_owned(), scope)));
-        form.extend(extra?);
         Some(Request {
             method: Method::POST,
             url: url?,

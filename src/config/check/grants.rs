@@ -12,6 +12,7 @@ use crate::{
         resolve::Allowed,
     },
     credential::{
+        browser::Browser,
         reply::ReplyRules,
         spec::{Ask, Grant, Step, Then},
     },
@@ -23,6 +24,7 @@ use crate::{
 pub(super) struct Grants {
     pub(super) fixed: Option<SecretString>,
     pub(super) sign_in: Option<Grant>,
+    pub(super) browser: Option<Browser>,
     pub(super) refresh: Option<Grant>,
     pub(super) steps: Vec<Step>,
     pub(super) seed: Option<SecretString>,
@@ -101,6 +103,7 @@ impl Check<'_> {
         Some(Grants {
             fixed: None,
             sign_in: sign_in?,
+            browser: None,
             refresh: refresh?,
             steps: steps?,
             seed: None,
@@ -199,6 +202,7 @@ impl Standard {
         Grants {
             fixed: self.fixed,
             sign_in: self.sign_in.map(grant),
+            browser: self.browser,
             refresh: self.refresh.map(grant),
             steps: Vec::new(),
             seed: self.seed,

@@ -1,6 +1,7 @@
 //! From what is written to what is meant: every value parsed, every reference resolved, every fault written down.
 
 mod body;
+mod browser;
 mod credential;
 mod fingerprint;
 mod grant;

@@ -74,6 +74,10 @@ pub struct Grant {
     pub token: Field<Text>,
     /// The token endpoint.
     pub token_url: Field<Text>,
+    /// The authorization endpoint of `authorization_code`: the page that `bearerd login` opens (RFC 6749 §3.1).
+    pub authorize_url: Field<Text>,
+    /// The device authorization endpoint of `device_code` (RFC 8628 §3.1).
+    pub device_url: Field<Text>,
     /// The client's id.
     pub client_id: Field<Text>,
     /// The client's secret.
@@ -82,7 +86,7 @@ pub struct Grant {
     pub auth: Field<Auth>,
     /// The scope to ask for.
     pub scope: Field<Text>,
-    /// More parameters.
+    /// More parameters: of the token requests, or of the request that begins signing in with a browser.
     pub extra: Field<Entries<Field<Text>>>,
     /// The user of `password`. Absent: `bearerd login` asks once.
     pub username: Field<Text>,
@@ -90,6 +94,12 @@ pub struct Grant {
     pub password: Field<Text>,
     /// The refresh token that `refresh_token` starts from.
     pub refresh_token: Field<Text>,
+    /// The port of `authorization_code`'s redirect, `http://127.0.0.1:PORT/callback`, where the provider wants an exact
+    /// one. Absent: any free port (RFC 8252 §7.3).
+    pub redirect_port: Field<u16>,
+    /// The redirect of `authorization_code` where the provider has another one registered: `bearerd login` asks for
+    /// the address that the browser ends up at.
+    pub redirect_uri: Field<Text>,
 }
 
 /// The type of a standard grant.
@@ -104,6 +114,10 @@ pub enum GrantType {
     Password,
     /// RFC 6749 §6.
     RefreshToken,
+    /// RFC 6749 §4.1 with PKCE (RFC 7636): a person signs in with a browser, by `bearerd login`.
+    AuthorizationCode,
+    /// RFC 8628: a person signs in with a browser on another device, by `bearerd login`.
+    DeviceCode,
 }
 
 /// How a client authenticates (RFC 6749 §2.3.1).

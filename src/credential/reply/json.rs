@@ -10,7 +10,7 @@ use super::mend::mend;
 ///
 /// Tolerated, because a refresh token may be in it: a byte order mark, bytes that are not UTF-8, warnings before
 /// the first brace, anything after the value, and what [`mend`] mends.
-pub(super) fn parse(body: &[u8]) -> Option<Value> {
+pub(in crate::credential) fn parse(body: &[u8]) -> Option<Value> {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
     let text = String::from_utf8_lossy(body);
     let from_brace = text.find('{').map_or("", |at| &text[at..]);
@@ -25,7 +25,7 @@ fn first_value(text: &str) -> Option<Value> {
 }
 
 /// A string, or a number or `true` as text; nothing where it is blank, absent or anything else.
-pub(super) fn text(value: &Value) -> Option<Cow<'_, str>> {
+pub(in crate::credential) fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) if !text.trim().is_empty() => Some(Cow::Borrowed(text)),
         Value::Number(number) => Some(Cow::Owned(number.to_string())),

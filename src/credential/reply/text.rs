@@ -3,13 +3,13 @@
 use crate::credential::grant::Secrets;
 
 /// How much of a description is kept, in characters.
-pub(super) const LONGEST: usize = 200;
+pub(in crate::credential) const LONGEST: usize = 200;
 
 /// How much of a code is kept; the codes of RFC 6749 have at most 25 characters.
-pub(super) const LONGEST_CODE: usize = 64;
+pub(in crate::credential) const LONGEST_CODE: usize = 64;
 
 /// The text in one line without secrets or characters that steer a terminal, in whatever language it is.
-pub(super) fn printable(text: &str, longest: usize, secrets: &Secrets) -> Option<String> {
+pub(in crate::credential) fn printable(text: &str, longest: usize, secrets: &Secrets) -> Option<String> {
     // Before it is cut: what is left of half a secret could not be told any more.
     let text = secrets.scrub(text);
     let mut line = String::new();

@@ -115,6 +115,7 @@ fn routes_of_other_listeners_are_not_there() {
 fn signing_in(url: Template) -> Spec {
     Spec {
         sign_in: Some(fixtures::grant(Method::POST, url)),
+        browser: None,
         ..fixtures::spec("fluent", &[])
     }
 }
