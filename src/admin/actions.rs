@@ -1,4 +1,5 @@
-//! The admin listener: `/status`, `/credentials/{name}/login` and `/credentials/{name}/refresh`.
+//! The admin listener: `/status`, `/credentials/{name}/login`, its flows with a browser below that (`begin`, `finish`,
+//! `wait`), and `/credentials/{name}/refresh`.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +13,12 @@ use std::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use tower::Service;
 
 use super::{
     answer::{self, Body, Problem},
+    flow::{self, FlowTold},
     guard,
     watched::{ActionError, Done, Watched},
 };
@@ -24,6 +26,9 @@ use crate::name::{CredentialName, StepName};
 
 /// The largest body of an action, in bytes: a handful of answers.
 const LARGEST_BODY: usize = 64 * 1024;
+
+/// The code of a problem that leaves the sign-in under way: somebody else's redirect came by, or no code was pasted.
+pub const NOT_THIS_FLOW: &str = "not_this_flow";
 
 /// The admin listener as a service.
 #[derive(Debug)]
@@ -81,7 +86,7 @@ where
         (&Method::GET | &Method::HEAD, ["status"]) => Ok(answer::json(StatusCode::OK, &watched.status())),
         (&Method::POST, ["credentials", name, "login"]) => {
             let name = credential(name)?;
-            let ask: Login = read(request).await?;
+            let ask: Login = read(request, LOGIN).await?;
             let answers = ask.answers.into_iter().map(|(name, answer)| (name, answer.0)).collect();
             let step = ask.step.map(|step| step.parse::<StepName>());
             let step = step
@@ -89,12 +94,31 @@ where
                 .map_err(|error| Problem::bad_request(format!("the step is no name: {error}")))?;
             finish(watched.login(&name, step.as_ref(), answers).await)
         }
+        (&Method::POST, ["credentials", name, "login", verb @ ("begin" | "finish" | "wait")]) => {
+            let name = credential(name)?;
+            let ask = match *verb {
+                "begin" => read::<flow::Begin, _>(request, BEGIN).await?.into(),
+                "finish" => {
+                    let body: flow::Finish = read(request, FINISH).await?;
+                    body.ask()
+                        .ok_or_else(|| Problem::bad_request(format!("the body is not {FINISH}")))?
+                }
+                _ => read::<flow::Wait, _>(request, WAIT).await?.into(),
+            };
+            told(watched.flow(&name, ask).await)
+        }
         (&Method::POST, ["credentials", name, "refresh"]) => finish(watched.refresh(&credential(name)?).await),
         _ => Err(Problem::no_route(
-            "this listener answers GET /status and POST /credentials/NAME/login and /credentials/NAME/refresh",
+            "this listener answers GET /status and POST /credentials/NAME/login, login/begin, login/finish, login/wait and refresh",
         )),
     }
 }
+
+/// The bodies of actions, as their errors show them.
+const LOGIN: &str = r#"{"step": NAME or null, "answers": {NAME: TEXT}}"#;
+const BEGIN: &str = r#"{"redirect_uri": TEXT or null}"#;
+const FINISH: &str = r#"{"flow": TEXT, and "redirected": TEXT or "pasted": TEXT}"#;
+const WAIT: &str = r#"{"flow": TEXT}"#;
 
 /// The body of a login.
 #[derive(Deserialize)]
@@ -124,8 +148,9 @@ fn credential(name: &str) -> Result<CredentialName, Problem> {
     })
 }
 
-async fn read<B>(request: Request<B>) -> Result<Login, Problem>
+async fn read<T, B>(request: Request<B>, shape: &str) -> Result<T, Problem>
 where
+    T: DeserializeOwned,
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -136,28 +161,43 @@ where
     // serde_json's own words may quote the body, and the body holds passwords.
     serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!(
-            "the body is not {{\"step\": NAME or null, \"answers\": {{NAME: TEXT}}}}; look at line {}, column {}",
+            "the body is not {shape}; look at line {}, column {}",
             error.line(),
             error.column()
         ))
     })
 }
 
+#[derive(Serialize)]
+struct Page<'a> {
+    detail: &'a str,
+}
+
 fn finish(outcome: Result<Done, ActionError>) -> Result<Response<Body>, Problem> {
-    #[derive(Serialize)]
-    struct Page<'a> {
-        detail: &'a str,
-    }
-    match outcome {
-        Ok(done) => Ok(answer::json(StatusCode::OK, &Page { detail: &done.detail })),
-        Err(error) => {
-            let (status, code) = match &error {
-                ActionError::UnknownCredential(_) => (StatusCode::NOT_FOUND, "unknown_credential"),
-                ActionError::MissingAnswer(_) => (StatusCode::BAD_REQUEST, "missing_answer"),
-                ActionError::NotPossible(_) => (StatusCode::CONFLICT, "not_possible"),
-                ActionError::Failed(_) => (StatusCode::BAD_GATEWAY, "action_failed"),
-            };
-            Err(Problem::new(status, code, error.to_string()))
-        }
-    }
+    let done = outcome.map_err(failed)?;
+    Ok(answer::json(StatusCode::OK, &Page { detail: &done.detail }))
+}
+
+fn told(outcome: Result<FlowTold, ActionError>) -> Result<Response<Body>, Problem> {
+    Ok(match outcome.map_err(failed)? {
+        FlowTold::Begun(begun) => answer::json(StatusCode::OK, &begun),
+        FlowTold::Pending => answer::json(
+            StatusCode::ACCEPTED,
+            &Page {
+                detail: "nobody has agreed yet; ask again",
+            },
+        ),
+        FlowTold::Done(detail) => answer::json(StatusCode::OK, &Page { detail: &detail }),
+    })
+}
+
+fn failed(error: ActionError) -> Problem {
+    let (status, code) = match &error {
+        ActionError::UnknownCredential(_) => (StatusCode::NOT_FOUND, "unknown_credential"),
+        ActionError::MissingAnswer(_) => (StatusCode::BAD_REQUEST, "missing_answer"),
+        ActionError::NotThisFlow(_) => (StatusCode::BAD_REQUEST, NOT_THIS_FLOW),
+        ActionError::NotPossible(_) => (StatusCode::CONFLICT, "not_possible"),
+        ActionError::Failed(_) => (StatusCode::BAD_GATEWAY, "action_failed"),
+    };
+    Problem::new(status, code, error.to_string())
 }

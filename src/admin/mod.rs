@@ -6,14 +6,16 @@
 
 mod actions;
 mod answer;
+mod flow;
 mod guard;
 mod overview;
 mod probes;
 mod status;
 mod watched;
 
-pub use actions::Admin;
+pub use actions::{Admin, NOT_THIS_FLOW};
 pub use answer::Body;
+pub use flow::{FlowAnswer, FlowAsk, FlowBegun, FlowTold};
 pub use guard::LocalAddress;
 pub use overview::Overview;
 pub use probes::Probes;

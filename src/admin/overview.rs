@@ -2,16 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use secrecy::ExposeSecret;
+
 use super::{
+    flow::{FlowAnswer, FlowAsk, FlowTold},
     status::{CredentialStatus, Readiness, Ready, Status},
     watched::{ActionError, Answers, Done, Watched},
 };
 use crate::{
     clock::{Clock, Now},
-    manager::{LoginError, Manager},
+    credential::browser::RedirectError,
+    manager::{Answer, LoginError, Manager},
     metrics::Metrics,
     name::{CredentialName, StepName},
 };
+
+/// How long one answer to "what came of it" is held back: well below what clients and proxies wait for one.
+const FLOW_WAIT: Duration = Duration::from_secs(20);
 
 /// What a program's managers and metrics show, and the actions on its credentials.
 pub struct Overview {
@@ -72,18 +79,31 @@ impl Watched for Overview {
         let manager = self.manager(credential)?;
         match manager.login(step.map(StepName::as_str), &answers).await {
             Ok(done) => Ok(Done { detail: done.detail }),
-            Err(error) => {
-                let text = format!("credential '{credential}': {error}");
-                Err(match error {
-                    LoginError::HasSubjects
-                    | LoginError::Static
-                    | LoginError::NoSignIn { .. }
-                    | LoginError::NoStep { .. } => ActionError::NotPossible(text),
-                    LoginError::Unanswered { .. } => ActionError::MissingAnswer(text),
-                    LoginError::Failed(_) | LoginError::NoToken(_) => ActionError::Failed(text),
-                })
-            }
+            Err(error) => Err(why(credential, &error)),
         }
+    }
+
+    async fn flow(&self, credential: &CredentialName, ask: FlowAsk) -> Result<FlowTold, ActionError> {
+        let manager = self.manager(credential)?;
+        let told = match ask {
+            FlowAsk::Begin { redirect_uri } => manager
+                .begin_flow(redirect_uri.as_deref())
+                .await
+                .map(|begun| FlowTold::Begun(begun.into())),
+            FlowAsk::Finish { flow, answer } => {
+                let answer = match &answer {
+                    FlowAnswer::Redirected(target) => Answer::Redirected(target.expose_secret()),
+                    FlowAnswer::Pasted(text) => Answer::Pasted(text.expose_secret()),
+                };
+                let done = manager.finish_flow(&flow, answer).await;
+                done.map(|done| FlowTold::Done(done.detail))
+            }
+            FlowAsk::Wait { flow } => {
+                let known = manager.wait_for_flow(&flow, FLOW_WAIT).await;
+                known.map(|known| known.map_or(FlowTold::Pending, |done| FlowTold::Done(done.detail)))
+            }
+        };
+        told.map_err(|error| why(credential, &error))
     }
 
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
@@ -94,6 +114,26 @@ impl Watched for Overview {
             false => Err(ActionError::NotPossible(format!(
                 "credential '{credential}' has no token of its own that could be renewed"
             ))),
+        }
+    }
+}
+
+/// Why a sign-in by hand failed, for the person who tried.
+fn why(credential: &CredentialName, error: &LoginError) -> ActionError {
+    let text = format!("credential '{credential}': {error}");
+    match error {
+        LoginError::HasSubjects
+        | LoginError::Static
+        | LoginError::NeedsBrowser
+        | LoginError::NoBrowser
+        | LoginError::OtherRedirect(_)
+        | LoginError::NoFlow
+        | LoginError::NoSignIn { .. }
+        | LoginError::NoStep { .. } => ActionError::NotPossible(text),
+        LoginError::Unanswered { .. } => ActionError::MissingAnswer(text),
+        LoginError::Redirect(RedirectError::NotThisAttempt | RedirectError::NoCode) => ActionError::NotThisFlow(text),
+        LoginError::Redirect(RedirectError::Refused(_)) | LoginError::Failed(_) | LoginError::NoToken(_) => {
+            ActionError::Failed(text)
         }
     }
 }

@@ -90,6 +90,37 @@ impl Watched for Fake {
         })
     }
 
+    async fn flow(&self, credential: &CredentialName, ask: FlowAsk) -> Result<FlowTold, ActionError> {
+        match ask {
+            FlowAsk::Begin { redirect_uri } => {
+                self.asked
+                    .lock()
+                    .unwrap()
+                    .push(format!("begin {credential} {redirect_uri:?}"));
+                Ok(FlowTold::Begun(FlowBegun {
+                    flow: "f".into(),
+                    expires_in: 60,
+                    url: Some("https://idp.example/".into()),
+                    user_code: None,
+                    verification_uri: None,
+                    verification_uri_complete: None,
+                }))
+            }
+            FlowAsk::Finish {
+                answer: FlowAnswer::Redirected(target),
+                ..
+            } => Err(ActionError::NotThisFlow(format!(
+                "{} bytes",
+                target.expose_secret().len()
+            ))),
+            FlowAsk::Finish { flow, answer } => {
+                self.asked.lock().unwrap().push(format!("finish {flow} {answer:?}"));
+                Ok(FlowTold::Done("signed in".into()))
+            }
+            FlowAsk::Wait { .. } => Ok(FlowTold::Pending),
+        }
+    }
+
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
         self.asked.lock().unwrap().push(format!("refresh {credential}"));
         Err(ActionError::Failed("the provider said no".into()))

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, future::Future};
 
 use secrecy::SecretString;
 
-use super::status::{Readiness, Status};
+use super::{
+    flow::{FlowAsk, FlowTold},
+    status::{Readiness, Status},
+};
 use crate::name::{CredentialName, StepName};
 
 /// The running program, as far as it can be watched and acted on.
@@ -27,6 +30,13 @@ pub trait Watched: Send + Sync + 'static {
         step: Option<&StepName>,
         answers: Answers,
     ) -> impl Future<Output = Result<Done, ActionError>> + Send;
+
+    /// Signs in with a browser: begins, finishes, or tells what came of it.
+    fn flow(
+        &self,
+        credential: &CredentialName,
+        ask: FlowAsk,
+    ) -> impl Future<Output = Result<FlowTold, ActionError>> + Send;
 
     /// Renews the credential's token now, though it may still be good.
     fn refresh(&self, credential: &CredentialName) -> impl Future<Output = Result<Done, ActionError>> + Send;
@@ -54,6 +64,9 @@ pub enum ActionError {
     /// An answer is missing.
     #[error("{0}; `bearerd login` asks for it")]
     MissingAnswer(String),
+    /// What came back from the browser is no answer to the sign-in under way, which goes on.
+    #[error("{0}")]
+    NotThisFlow(String),
     /// The provider refused, could not be reached, or nobody knows what it did.
     #[error("{0}")]
     Failed(String),

@@ -10,7 +10,10 @@ use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{Failure, call::shown, load::load};
 use crate::{
-    admin::{ActionError, Admin, Answers, Done, LocalAddress, Overview, Probes, Readiness, Ready, Status, Watched},
+    admin::{
+        ActionError, Admin, Answers, Done, FlowAsk, FlowTold, LocalAddress, Overview, Probes, Readiness, Ready, Status,
+        Watched,
+    },
     assemble::Program,
     clock::Clock,
     config::{
@@ -237,6 +240,10 @@ impl Watched for Draining {
         answers: Answers,
     ) -> Result<Done, ActionError> {
         self.overview.login(credential, step, answers).await
+    }
+
+    async fn flow(&self, credential: &CredentialName, ask: FlowAsk) -> Result<FlowTold, ActionError> {
+        self.overview.flow(credential, ask).await
     }
 
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {

@@ -7,7 +7,7 @@ mod code;
 mod device;
 
 pub use code::{Attempt, ENTROPY, RedirectError};
-pub use device::{Authorization, AuthorizationError, Next, Pace};
+pub use device::{Authorization, AuthorizationError, Next, Pace, is_pending};
 
 use super::grant::Request;
 

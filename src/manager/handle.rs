@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    login::Login,
+    login::exchange::Login,
     status::{Snapshot, Status},
 };
 use crate::{

@@ -1,32 +1,18 @@
 //! Signing in by hand, and a vendor's own steps: run while the proxy runs, beside the lifecycle.
 
+pub(super) mod exchange;
+pub(super) mod flow;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::oneshot;
+use secrecy::SecretString;
 
-use super::{
-    TokenError, TokenHandle,
-    errands::{Context, outcome_word, within},
-    handle::Command,
-    words,
-};
-use crate::{
-    clock::Deadline,
-    credential::{
-        Spec,
-        record::{Claimed, Id, Kind, Record, SeedHash},
-        reply::{Outcome, Purpose},
-        spec::{Grant, Then},
-        token::Tokens,
-    },
-    store::random_id,
-};
+use self::exchange::{Brought, send};
+use super::{TokenError, TokenHandle};
+use crate::credential::{Spec, browser::RedirectError, reply::Purpose, spec::Then};
 
 /// How long a person waits for the token that follows a step.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often saving a sign-in by hand is tried: the tokens are in nobody's hands but this task's.
-const SAVE_TRIES: u32 = 5;
 
 /// A sign-in by hand that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +42,21 @@ pub enum LoginError {
         /// Their names.
         steps: String,
     },
+    /// The credential is signed in to with a browser.
+    #[error("a person signs in to it with a browser: `bearerd login` shows where")]
+    NeedsBrowser,
+    /// The credential is not signed in to with a browser.
+    #[error("nobody signs in to it with a browser; `bearerd login` knows how")]
+    NoBrowser,
+    /// The browser was to be redirected to somewhere else than the config says.
+    #[error("the redirect is to be {0}; run `bearerd login` with the config that the running one has")]
+    OtherRedirect(String),
+    /// There is no such sign-in under way.
+    #[error("no such sign-in is under way (any more); begin again with `bearerd login`")]
+    NoFlow,
+    /// What came back from the browser brings no code.
+    #[error("{0}")]
+    Redirect(#[from] RedirectError),
     /// A question has no answer.
     #[error("the answer to \"{question}\" ({name}) is missing")]
     Unanswered {
@@ -72,20 +73,10 @@ pub enum LoginError {
     NoToken(#[from] TokenError),
 }
 
-/// A login as its task gets it.
-pub(super) struct Login {
-    purpose: Purpose,
-    grant: Grant,
-    answers: BTreeMap<String, SecretString>,
-    reply: oneshot::Sender<Result<Brought, String>>,
-    commands: tokio::sync::mpsc::UnboundedSender<Command>,
-}
-
-/// What a login's reply brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Brought {
-    Tokens,
-    Nothing,
+impl LoginError {
+    fn failed(why: impl ToString) -> Self {
+        Self::Failed(why.to_string())
+    }
 }
 
 /// Runs a login and what follows it.
@@ -107,6 +98,9 @@ pub(super) async fn run(
             .join(", "),
     };
     let Some(name) = step else {
+        if spec.browser.is_some() {
+            return Err(LoginError::NeedsBrowser);
+        }
         sign_in(spec, handle, answers, steps).await?;
         return Ok(LoggedIn {
             detail: format!("signed in with credential {}", spec.name),
@@ -125,7 +119,9 @@ pub(super) async fn run(
             });
         }
     }
-    send(handle, Purpose::Step, &step.grant, answers).await?;
+    send(handle, Purpose::Step, &step.grant, answers)
+        .await
+        .map_err(LoginError::failed)?;
     match step.then {
         Then::Nothing => {}
         Then::Refresh => {
@@ -159,136 +155,9 @@ async fn sign_in(
             });
         }
     }
-    match send(handle, Purpose::SignIn, grant, answers).await? {
+    let sent = send(handle, Purpose::SignIn, grant, answers).await;
+    match sent.map_err(LoginError::failed)? {
         Brought::Tokens => Ok(()),
         Brought::Nothing => Err(LoginError::Failed("the sign-in brought no tokens".into())),
-    }
-}
-
-async fn send(
-    handle: &TokenHandle,
-    purpose: Purpose,
-    grant: &Grant,
-    answers: &BTreeMap<String, SecretString>,
-) -> Result<Brought, LoginError> {
-    let closing = || LoginError::Failed("bearerd is shutting down".into());
-    let (reply, answer) = oneshot::channel();
-    let sent = handle.send_login(|commands| Login {
-        purpose,
-        grant: grant.clone(),
-        answers: answers.clone(),
-        reply,
-        commands,
-    });
-    if !sent {
-        return Err(closing());
-    }
-    answer.await.map_err(|_| closing())?.map_err(LoginError::Failed)
-}
-
-/// Runs in a task of its own, so that a person who goes away cancels nothing.
-pub(super) fn spawn(context: Context, login: Login) {
-    let running = context.environment.running();
-    tokio::spawn(async move {
-        let result = exchange(&context, &login).await;
-        // Whoever asked may be gone; what was obtained is saved.
-        let _ = login.reply.send(result);
-        drop(running);
-    });
-}
-
-async fn exchange(context: &Context, login: &Login) -> Result<Brought, String> {
-    let store = &context.environment.store;
-    let record = within(store.load(&context.key)).await?;
-    let claim = claim(context, record.as_ref()).await?;
-    let held = record.map(|record| record.tokens);
-    let answers = |name: &str| login.answers.get(name).map(|answer| answer.expose_secret().to_owned());
-    let values = context.values(held.as_ref(), answers);
-    let result = async {
-        let request = login.grant.request.build(&values).map_err(|error| error.to_string())?;
-        let connection = context
-            .exchange
-            .open(request.uri())
-            .await
-            .map_err(|error| error.to_string())?;
-        context.exchange(&login.grant, login.purpose, &values, connection).await
-    }
-    .await;
-    if let Ok(outcome) = &result {
-        let word = if login.purpose == Purpose::Step {
-            "step"
-        } else {
-            "sign_in"
-        };
-        context
-            .environment
-            .metrics
-            .grant(&context.spec.name, word, outcome_word(outcome));
-    }
-    if let Ok(Outcome::Granted(tokens)) = result {
-        // `replace` voids the claim.
-        let record = save(context, complete(context, tokens)).await?;
-        let _ = login.commands.send(Command::SignedIn(Box::new(record)));
-        return Ok(Brought::Tokens);
-    }
-    if let Some(claim) = claim {
-        let _ = within(store.release(&context.key, &claim, None, false)).await;
-    }
-    match result? {
-        Outcome::Granted(_) | Outcome::Done => Ok(Brought::Nothing),
-        Outcome::Refused(refusal) => {
-            let hint = refusal.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-            Err(format!("refused: {}{hint}", words::refusal_words(&refusal)))
-        }
-        Outcome::Lost(lost) => Err(format!("the outcome is unknown: {}", words::lost_words(&lost))),
-    }
-}
-
-/// Law 2: the claim proves that the store can be written. Another process's claim proves it too, and a sign-in by
-/// hand voids that one in the end.
-async fn claim(context: &Context, record: Option<&Record>) -> Result<Option<crate::credential::record::Claim>, String> {
-    let on = record.map(|record| record.position).unwrap_or_default();
-    let ask = context.ask_claim(draw_id()?, on, Kind::SignIn);
-    match within(context.environment.store.claim(&context.key, ask)).await? {
-        Claimed::Granted(claim) => Ok(Some(claim)),
-        Claimed::Held(_) | Claimed::Moved(_) => Ok(None),
-    }
-}
-
-fn draw_id() -> Result<Id, String> {
-    random_id().map_err(|error| error.to_string())
-}
-
-fn complete(context: &Context, mut tokens: Tokens) -> Tokens {
-    let now = context.environment.clock.now();
-    let policy = &context.spec.policy;
-    if tokens.expires.is_none() && tokens.access.is_some() {
-        tokens.expires = policy.assume_lifetime.map(|lifetime| Deadline::after(now, lifetime));
-    }
-    if tokens.dies.is_none() && tokens.refresh.is_some() {
-        tokens.dies = policy.refresh_lifetime.map(|lifetime| Deadline::after(now, lifetime));
-    }
-    tokens
-}
-
-async fn save(context: &Context, tokens: Tokens) -> Result<Record, String> {
-    let id = draw_id()?;
-    let seeds: Vec<SeedHash> = context
-        .spec
-        .seed
-        .iter()
-        .map(|seed| SeedHash::of(seed.expose_secret()))
-        .collect();
-    let store = &context.environment.store;
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match within(store.replace(&context.key, id, &tokens, &seeds, &context.spec.fingerprint)).await {
-            Ok(record) => return Ok(record),
-            Err(fault) if tries == SAVE_TRIES => {
-                return Err(format!("signed in, but the tokens could not be saved: {fault}"));
-            }
-            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-        }
     }
 }

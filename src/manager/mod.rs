@@ -19,10 +19,13 @@ use tokio::sync::watch;
 
 pub use self::{
     handle::{Ready, TokenError, TokenHandle},
-    login::{LoggedIn, LoginError},
+    login::{
+        LoggedIn, LoginError,
+        flow::{Answer, Begun, Show},
+    },
     status::{LastError, Status},
 };
-use self::{subjects::Subjects, task::Task};
+use self::{login::flow::Flows, subjects::Subjects, task::Task};
 use crate::{
     clock::Clock,
     credential::{Spec, placement::PlacementError},
@@ -112,6 +115,8 @@ pub struct Manager(Arc<Inner>);
 struct Inner {
     spec: Arc<Spec>,
     tokens: Handles,
+    /// Sign-ins with a browser, where the credential has such.
+    flows: Option<Flows>,
 }
 
 enum Handles {
@@ -127,6 +132,10 @@ impl Manager {
     /// # Errors
     /// A `static` token that can't stand where the placement puts it; no randomness to be had.
     pub fn start(spec: Arc<Spec>, exchange: Exchange, environment: Environment) -> Result<Self, StartError> {
+        let flows = spec
+            .browser
+            .is_some()
+            .then(|| Flows::new(exchange.clone(), environment.clone()));
         let tokens = if let Some(token) = &spec.fixed {
             Handles::One(TokenHandle::fixed(spec.placement.inject_from(token)?))
         } else if spec.subject.is_empty() {
@@ -135,7 +144,7 @@ impl Manager {
         } else {
             Handles::PerSubject(Box::new(Subjects::new(spec.clone(), exchange, environment)))
         };
-        Ok(Self(Arc::new(Inner { spec, tokens })))
+        Ok(Self(Arc::new(Inner { spec, tokens, flows })))
     }
 
     /// A manager whose token is always this one.
@@ -143,6 +152,7 @@ impl Manager {
         Self(Arc::new(Inner {
             spec,
             tokens: Handles::One(handle),
+            flows: None,
         }))
     }
 
@@ -188,6 +198,40 @@ impl Manager {
         match &self.0.tokens {
             Handles::One(handle) => login::run(&self.0.spec, handle, step, answers).await,
             Handles::PerSubject(_) => Err(LoginError::HasSubjects),
+        }
+    }
+
+    /// Begins a sign-in with a browser: what to show. A code's redirect is to go to `redirect_uri`.
+    ///
+    /// # Errors
+    /// The credential has no such sign-in, or the device authorization endpoint gives no code.
+    pub async fn begin_flow(&self, redirect_uri: Option<&str>) -> Result<Begun, LoginError> {
+        let (flows, handle) = self.flows()?;
+        flows.begin(&self.0.spec, handle, redirect_uri).await
+    }
+
+    /// Finishes one with what came back from the browser: the tokens that its code is exchanged for start a new chain.
+    ///
+    /// # Errors
+    /// The answer is not this attempt's ([`LoginError::Redirect`]; it stays under way), or the exchange fails.
+    pub async fn finish_flow(&self, flow: &str, answer: Answer<'_>) -> Result<LoggedIn, LoginError> {
+        let (flows, handle) = self.flows()?;
+        flows.finish(&self.0.spec, handle, flow, answer).await
+    }
+
+    /// What came of one that a person finishes on another device: `None` if that isn't known within `patience`.
+    ///
+    /// # Errors
+    /// It was refused, or its time is over.
+    pub async fn wait_for_flow(&self, flow: &str, patience: Duration) -> Result<Option<LoggedIn>, LoginError> {
+        let (flows, _) = self.flows()?;
+        flows.wait(flow, patience).await
+    }
+
+    fn flows(&self) -> Result<(&Flows, &TokenHandle), LoginError> {
+        match (&self.0.flows, &self.0.tokens) {
+            (Some(flows), Handles::One(handle)) => Ok((flows, handle)),
+            _ => Err(LoginError::NoBrowser),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Task {
             Command::RejectedAgain(position) => Some(Event::RejectedAgain(position)),
             Command::Force(taken_in) => self.take_in(Event::Forced, taken_in),
             Command::Login(request) => {
-                login::spawn(self.context.clone(), *request);
+                login::exchange::spawn(self.context.clone(), *request);
                 None
             }
             Command::Rejected(position, taken_in) => self.take_in(Event::Rejected(position), taken_in),

@@ -181,7 +181,7 @@ impl Pace {
 }
 
 /// Whether a refusal says "not yet".
-pub(crate) fn is_pending(refusal: &Refusal) -> bool {
+pub fn is_pending(refusal: &Refusal) -> bool {
     matches!(refusal.code.as_deref(), Some("authorization_pending" | "slow_down"))
 }
 
