@@ -1,7 +1,12 @@
-//! `bearerd login`: asks a person what a sign-in or a vendor's step needs, and has the running one do it.
+//! `bearerd login`: asks a person what a sign-in or a vendor's step needs, or shows where to sign in with a browser, and
+//! has the running one do it.
 //!
 //! The running one holds the claim and the store, so it sends the request; this command only asks. Only tokens are
 //! kept: the answers are forgotten.
+
+mod browser;
+mod loopback;
+mod qr;
 
 use std::{collections::BTreeSet, io::Write, path::PathBuf, time::Duration};
 
@@ -33,6 +38,9 @@ pub(super) struct Options {
     credential: String,
     /// One of its steps; without it, its sign-in
     step: Option<String>,
+    /// Open no browser here and wait for none: the address that one ends up at is pasted
+    #[arg(long)]
+    no_browser: bool,
 }
 
 pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
@@ -62,6 +70,15 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
     let admin = admin(config)?;
     // Nobody should type a password only to learn that nobody runs.
     fetch(admin)?;
+    if let (None, Some(browser)) = (errand.step, &credential.spec.browser) {
+        let session = browser::Session {
+            admin,
+            credential: &credential.spec.name,
+            output: &mut *output,
+        };
+        let detail = session.run(browser, options.no_browser)?;
+        return Ok(writeln!(output, "{detail}")?);
+    }
     let answers = ask::ask(errand.questions.iter().copied())?;
     let detail = send(admin, &credential.spec.name, errand.step, &answers)?;
     Ok(writeln!(output, "{detail}")?)
@@ -98,9 +115,9 @@ impl<'a> Errand<'a> {
             }),
             (None, [only]) => Ok(Self::step(spec, only)),
             (None, []) => Err(format!(
-                "credential '{name}' has a refresh token grant only, and signing in with a browser (device flow, \
-                 authorization code) is not in this version: get a refresh token from the provider and give it in \
-                 the config"
+                "credential '{name}' has a refresh token grant only: use a grant of type authorization_code or \
+                 device_code to sign in with a browser, or get a refresh token from the provider and give it in the \
+                 config"
             )),
             (None, _) => Err(format!("say which step: {}", its_steps(spec))),
         }

@@ -69,7 +69,7 @@ fn what_cannot_be_done_is_said_with_what_can() {
     assert!(words.contains("no step 'lnik'; it has: link"), "{words}");
 
     let words = errand(&spec(None, Vec::new()), None).unwrap_err();
-    assert!(words.contains("not in this version"), "{words}");
+    assert!(words.contains("device_code"), "{words}");
 
     let mut fixed = spec(None, Vec::new());
     fixed.fixed = Some("canary".into());
