@@ -261,6 +261,42 @@ fn other_stores_and_settings_that_contradict_are_faults() {
             "has no sign-in",
         ),
         (
+            "credentials: { a: { grant: { type: authorization_code, authorize_url: https://a.example/a, token_url: https://a.example/t } } }",
+            "`client_id` is missing",
+        ),
+        (
+            "credentials: { a: { grant: { type: authorization_code, token_url: https://a.example/t, client_id: i } } }",
+            "authorize_url: a URL is missing",
+        ),
+        (
+            "credentials: { a: { grant: { type: device_code, device_url: https://a.example/d, token_url: https://a.example/t, client_id: i, redirect_port: 1 } } }",
+            "type device_code has no `redirect_port`",
+        ),
+        (
+            "credentials: { a: { grant: { type: authorization_code, authorize_url: https://a.example/a, token_url: https://a.example/t, client_id: i, redirect_port: 0 } } }",
+            "port 0",
+        ),
+        (
+            "credentials: { a: { grant: { type: authorization_code, authorize_url: https://a.example/a, token_url: https://a.example/t, client_id: i, redirect_port: 1, redirect_uri: https://a.example } } }",
+            "keep one of the two",
+        ),
+        (
+            "credentials: { a: { grant: { type: authorization_code, authorize_url: https://a.example/a, token_url: https://a.example/t, client_id: i, redirect_uri: done } } }",
+            "no absolute URI",
+        ),
+        (
+            "credentials: { a: { grant: { type: authorization_code, authorize_url: https://a.example/a, token_url: https://a.example/t, client_id: i, extra: { state: x } } } }",
+            "writes `state` itself",
+        ),
+        (
+            "credentials: { a: { grant: { type: device_code, device_url: https://a.example/d, token_url: https://a.example/t, client_id: i }, on_doubt: sign_in } }",
+            "no sign-in that needs no person",
+        ),
+        (
+            "credentials: { a: { grant: { type: device_code, device_url: https://a.example/d, token_url: https://a.example/t, client_id: i }, subject: { t: '${header:x-t}' } } }",
+            "nobody could for each subject",
+        ),
+        (
             "credentials: { a: { sign_in: { request: { url: https://a.example, form: { a: b }, json: { a: b } } } } }",
             "a request has one body",
         ),

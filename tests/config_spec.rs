@@ -17,7 +17,7 @@ use bearerd::{
         spec::{OnDoubt, Policy},
     },
 };
-use config_fixture::{credential, load_text, loaded, refresh, shown, sign_in, spec, surroundings};
+use config_fixture::{credential, load_text, loaded, refresh, shown, sign_in, spec, surroundings, told};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
@@ -64,6 +64,59 @@ fn standard_grants_are_described_requests() {
     let asked: Vec<_> = a.ask.iter().map(|ask| (ask.name.as_str(), ask.secret)).collect();
     assert_eq!(asked, [("username", false), ("password", true)]);
     assert!(!a.signs_in_alone());
+}
+
+#[test]
+fn grants_with_a_browser_begin_with_a_request_of_their_own() {
+    let common = "token_url: https://idp.example/token, client_id: id, scope: x y, extra: { audience: z }";
+    let a = credential(&format!(
+        "{{ grant: {{ type: authorization_code, authorize_url: 'https://idp.example/auth?p=1', {common} }} }}"
+    ));
+    let a = spec(&a, "a");
+    assert_eq!(
+        sign_in(a),
+        "POST https://idp.example/token\nform grant_type=authorization_code code=<ask:code> \
+         redirect_uri=<ask:redirect_uri> code_verifier=<ask:code_verifier> client_id=id"
+    );
+    assert_eq!(
+        refresh(a),
+        "POST https://idp.example/token\nform grant_type=refresh_token refresh_token=<token:refresh> client_id=id"
+    );
+    let browser = a.browser.as_ref().unwrap();
+    assert_eq!(
+        told(browser.begins()),
+        "GET https://idp.example/auth?p=1\n? response_type=code client_id=id redirect_uri=<ask:redirect_uri> \
+         state=<ask:state> code_challenge=<ask:code_challenge> code_challenge_method=S256 scope=x y audience=z"
+    );
+    assert!(!a.signs_in_alone() && a.ask.is_empty());
+
+    let b = credential(&format!(
+        "{{ grant: {{ type: device_code, device_url: https://idp.example/device, client_secret: s, {common} }} }}"
+    ));
+    let b = spec(&b, "a");
+    assert_eq!(
+        sign_in(b),
+        "POST https://idp.example/token\nbasic id:s (form)\nform \
+         grant_type=urn:ietf:params:oauth:grant-type:device_code device_code=<ask:device_code>"
+    );
+    assert_eq!(
+        told(b.browser.as_ref().unwrap().begins()),
+        "POST https://idp.example/device\nbasic id:s (form)\nform scope=x y audience=z"
+    );
+    assert!(!b.signs_in_alone());
+
+    let with_scope = |scope: &str| {
+        let config = credential(&format!(
+            "{{ grant: {{ type: device_code, device_url: https://i.example/d, token_url: https://i.example/t, \
+             client_id: id, scope: {scope} }} }}"
+        ));
+        spec(&config, "a").fingerprint.clone()
+    };
+    assert_ne!(
+        with_scope("x"),
+        with_scope("y"),
+        "stored tokens belong to the scope that was asked for"
+    );
 }
 
 #[test]

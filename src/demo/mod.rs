@@ -24,6 +24,7 @@ mod exchange;
 pub mod flow_retail;
 pub mod flowlu;
 pub mod fluent;
+pub mod idp;
 mod mint;
 mod misbehave;
 mod options;

@@ -1,0 +1,503 @@
+//! An authorization server for people with browsers: authorization code with PKCE, device codes, and refresh tokens
+//! that are good once.
+//!
+//! It speaks plain HTTP on loopback, approves whoever opens its pages, and counts. It is as strict as the standards
+//! let it be: S256 only (RFC 7636), codes are good once, polls that come too early are told to slow down (RFC 8628
+//! §3.5), and a refresh token that is sent again revokes its family (RFC 9700 §4.14.2).
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
+
+use super::{
+    authority::{Cause, Holder, Ledger, Rotation},
+    count::{Counts, Tally},
+    mint::{self, Mint},
+};
+use crate::clock::{Clock, Deadline};
+
+/// The one client, which is public (RFC 6749 §2.1).
+pub const CLIENT: &str = "erp";
+/// A redirect that is registered besides those to loopback.
+pub const REGISTERED: &str = "https://erp.example/done";
+
+const MINT: Mint = Mint {
+    access: mint::url_safe,
+    refresh: Some(mint::url_safe),
+};
+/// How long to wait before accepting again, when the machine is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// `slow_down` adds this (RFC 8628 §3.5).
+const SLOW_DOWN: Duration = Duration::from_secs(5);
+
+/// What a person at the browser does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Person {
+    /// Agrees.
+    Agrees,
+    /// Refuses.
+    Refuses,
+}
+
+/// What it has counted, besides what every emulated API counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct IdpCounts {
+    /// Codes exchanged for tokens.
+    pub codes: u64,
+    /// Codes refused: unknown, spent, or with another verifier or redirect.
+    pub codes_refused: u64,
+    /// Polls of a device.
+    pub polls: u64,
+    /// Those that came too early.
+    pub early_polls: u64,
+    /// Times that a device was told to slow down.
+    pub slow_downs: u64,
+    /// Refreshes that have arrived.
+    pub refreshes: u64,
+}
+
+/// The running server; it ends when this is dropped.
+pub struct Idp {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// Dropping the set ends its tasks.
+    _serving: JoinSet<()>,
+}
+
+struct Shared {
+    origin: String,
+    clock: Clock,
+    ledger: Ledger,
+    tally: Arc<Tally>,
+    counts: watch::Sender<IdpCounts>,
+    /// Whether answers to refreshes are held back.
+    held: watch::Sender<bool>,
+    book: Mutex<Book>,
+    interval: Duration,
+    /// Every code, verifier and token that was said: what a log must not hold.
+    said: Mutex<Vec<String>>,
+}
+
+struct Book {
+    person: Person,
+    /// How many further polls are told to slow down.
+    slow_downs: u32,
+    codes: HashMap<String, Code>,
+    devices: HashMap<String, Device>,
+}
+
+/// What a code is bound to.
+struct Code {
+    challenge: String,
+    redirect_uri: String,
+}
+
+struct Device {
+    user_code: String,
+    decided: Option<Person>,
+    expired: bool,
+    interval: Duration,
+    /// Not to be polled before.
+    next: Deadline,
+}
+
+impl Idp {
+    /// Listens on a free port of loopback. Access tokens live `lifetime`; devices are to poll every `interval`.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start(lifetime: Duration, interval: Duration) -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (clock, tally) = (Clock::system(), Arc::new(Tally::default()));
+        let shared = Arc::new(Shared {
+            origin: format!("http://{address}"),
+            ledger: Ledger::new(clock.clone(), lifetime, tally.clone()),
+            clock,
+            tally,
+            counts: watch::Sender::default(),
+            held: watch::Sender::new(false),
+            book: Mutex::new(Book {
+                person: Person::Agrees,
+                slow_downs: 0,
+                codes: HashMap::new(),
+                devices: HashMap::new(),
+            }),
+            interval,
+            said: Mutex::default(),
+        });
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(listener, shared.clone()));
+        Ok(Self {
+            shared,
+            address,
+            _serving: serving,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL for a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.shared.origin)
+    }
+
+    /// What its pages' visitors do from now on.
+    pub fn person(&self, person: Person) {
+        self.shared.book().person = person;
+    }
+
+    /// A person decides about every device that waits.
+    pub fn decide_devices(&self, person: Person) {
+        for device in self.shared.book().devices.values_mut() {
+            device.decided = Some(person);
+        }
+    }
+
+    /// Ends the life of every device's code.
+    pub fn expire_devices(&self) {
+        for device in self.shared.book().devices.values_mut() {
+            device.expired = true;
+        }
+    }
+
+    /// Tells devices to slow down, so many times.
+    pub fn slow_down(&self, times: u32) {
+        self.shared.book().slow_downs = times;
+    }
+
+    /// Holds back the answers to refreshes, or lets them go.
+    pub fn hold_refreshes(&self, hold: bool) {
+        self.shared.held.send_replace(hold);
+    }
+
+    /// Revokes every family: all access and refresh tokens.
+    pub fn revoke(&self) {
+        self.shared.ledger.revoke_families();
+    }
+
+    /// What it has counted so far, and a way to wait for more.
+    pub fn watch(&self) -> watch::Receiver<IdpCounts> {
+        self.shared.counts.subscribe()
+    }
+
+    /// Every code, verifier and token that was said so far: secrets, to look for where none may be.
+    pub fn said(&self) -> Vec<String> {
+        self.shared.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What every emulated API counts.
+    pub fn counts(&self) -> Counts {
+        self.shared.tally.counts()
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => {
+                    // The machine is out of something, for a while.
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        let shared = shared.clone();
+        connections.spawn(async move {
+            let service = service_fn(|request| {
+                let shared = shared.clone();
+                async move { Ok::<_, Infallible>(shared.answer(request).await) }
+            });
+            // However it ends, there is nobody left to tell.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Parameters, the first of each name.
+type Form = HashMap<String, String>;
+
+fn form(encoded: &[u8]) -> Form {
+    let mut form = Form::new();
+    for (name, value) in form_urlencoded::parse(encoded) {
+        form.entry(name.into_owned()).or_insert_with(|| value.into_owned());
+    }
+    form
+}
+
+impl Shared {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let Ok(body) = body.collect().await else {
+            return text(StatusCode::BAD_REQUEST, "the body was cut short");
+        };
+        let (body, query) = (
+            form(&body.to_bytes()),
+            form(head.uri.query().unwrap_or_default().as_bytes()),
+        );
+        match (head.method, head.uri.path()) {
+            (Method::GET, "/authorize") => self.authorize(&query),
+            (Method::POST, "/device") => self.device(&body),
+            (Method::GET, "/activate") => self.activate(&query),
+            (Method::POST, "/token") => self.token(&body).await,
+            (Method::GET, path) if path.starts_with("/api") => self.api(&head.headers),
+            _ => text(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
+    }
+
+    /// RFC 6749 §4.1.1 and §4.1.2, RFC 7636 §4.3.
+    fn authorize(&self, query: &Form) -> Response<Full<Bytes>> {
+        let given = |name: &str| query.get(name).map_or("", String::as_str);
+        let redirect_uri = given("redirect_uri");
+        let is_loopback = redirect_uri
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host() == Some("127.0.0.1"));
+        // Before these two are known to be good, nobody is redirected (RFC 6749 §4.1.2.1).
+        if given("client_id") != CLIENT || !(is_loopback || redirect_uri == REGISTERED) {
+            return text(StatusCode::BAD_REQUEST, "unknown client or redirect");
+        }
+        let state = given("state");
+        let is_good = given("response_type") == "code"
+            && given("code_challenge_method") == "S256"
+            && given("code_challenge").len() == 43
+            && state.len() >= 22;
+        let mut answer = form_urlencoded::Serializer::new(String::new());
+        let mut book = self.book();
+        if !is_good {
+            answer.append_pair("error", "invalid_request");
+        } else if book.person == Person::Refuses {
+            answer.append_pair("error", "access_denied");
+            answer.append_pair("error_description", "The person said no");
+        } else {
+            let code = mint::url_safe();
+            self.note(&[&code, state]);
+            answer.append_pair("code", &code);
+            let bound = Code {
+                challenge: given("code_challenge").to_owned(),
+                redirect_uri: redirect_uri.to_owned(),
+            };
+            book.codes.insert(code, bound);
+        }
+        answer.append_pair("state", state);
+        let mut response = text(StatusCode::FOUND, "");
+        if let Ok(target) = format!("{redirect_uri}?{}", answer.finish()).try_into() {
+            response.headers_mut().insert(header::LOCATION, target);
+        }
+        response
+    }
+
+    /// RFC 8628 §3.1 and §3.2.
+    fn device(&self, body: &Form) -> Response<Full<Bytes>> {
+        if body.get("client_id").map(String::as_str) != Some(CLIENT) {
+            return refused(StatusCode::UNAUTHORIZED, "invalid_client");
+        }
+        let (device_code, user_code) = (mint::url_safe(), mint::uuid()[..8].to_uppercase());
+        self.note(&[&device_code]);
+        let device = Device {
+            user_code: user_code.clone(),
+            decided: None,
+            expired: false,
+            interval: self.interval,
+            next: Deadline::after(self.clock.now(), self.interval),
+        };
+        self.book().devices.insert(device_code.clone(), device);
+        json(
+            StatusCode::OK,
+            &json!({
+                "device_code": device_code,
+                "user_code": user_code,
+                "verification_uri": format!("{}/activate", self.origin),
+                "verification_uri_complete": format!("{}/activate?user_code={user_code}", self.origin),
+                "expires_in": 600,
+                "interval": self.interval.as_secs(),
+            }),
+        )
+    }
+
+    /// A person with a browser.
+    fn activate(&self, query: &Form) -> Response<Full<Bytes>> {
+        let mut book = self.book();
+        let person = book.person;
+        let code = query.get("user_code");
+        match book.devices.values_mut().find(|device| Some(&device.user_code) == code) {
+            Some(device) => {
+                device.decided = Some(person);
+                text(StatusCode::OK, "thank you")
+            }
+            None => text(StatusCode::NOT_FOUND, "no such code"),
+        }
+    }
+
+    async fn token(&self, body: &Form) -> Response<Full<Bytes>> {
+        let given = |name: &str| body.get(name).map_or("", String::as_str);
+        if given("client_id") != CLIENT {
+            return refused(StatusCode::UNAUTHORIZED, "invalid_client");
+        }
+        match given("grant_type") {
+            "authorization_code" => self.exchange(body),
+            "urn:ietf:params:oauth:grant-type:device_code" => self.poll(given("device_code")),
+            "refresh_token" => {
+                let renewed = self
+                    .ledger
+                    .renew(given("refresh_token"), CLIENT, MINT, Rotation::Rotate);
+                self.counts.send_modify(|counts| counts.refreshes += 1);
+                let mut held = self.held.subscribe();
+                // The sender is in `self`: waiting can't fail.
+                let _ = held.wait_for(|held| !held).await;
+                match renewed {
+                    Ok((_, pair)) => self.tokens(&pair.access, pair.refresh.as_deref()),
+                    Err(_) => refused(StatusCode::BAD_REQUEST, "invalid_grant"),
+                }
+            }
+            _ => refused(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+        }
+    }
+
+    /// RFC 6749 §4.1.3, RFC 7636 §4.6.
+    fn exchange(&self, body: &Form) -> Response<Full<Bytes>> {
+        let given = |name: &str| body.get(name).map_or("", String::as_str);
+        self.note(&[given("code_verifier")]);
+        // Good once, also where the rest is wrong.
+        let code = self.book().codes.remove(given("code"));
+        let challenge = URL_SAFE_NO_PAD.encode(digest(&SHA256, given("code_verifier").as_bytes()));
+        let is_good =
+            code.is_some_and(|code| code.challenge == challenge && code.redirect_uri == given("redirect_uri"));
+        if !is_good {
+            self.counts.send_modify(|counts| counts.codes_refused += 1);
+            return refused(StatusCode::BAD_REQUEST, "invalid_grant");
+        }
+        self.counts.send_modify(|counts| counts.codes += 1);
+        self.issue()
+    }
+
+    /// RFC 8628 §3.5.
+    fn poll(&self, device_code: &str) -> Response<Full<Bytes>> {
+        let mut book = self.book();
+        let now = self.clock.now();
+        let Book {
+            slow_downs, devices, ..
+        } = &mut *book;
+        let Some(device) = devices.get_mut(device_code) else {
+            return refused(StatusCode::BAD_REQUEST, "invalid_grant");
+        };
+        let is_early = !device.next.has_passed(now);
+        let slows_down = is_early || *slow_downs > 0;
+        if slows_down {
+            *slow_downs = slow_downs.saturating_sub(1);
+            device.interval += SLOW_DOWN;
+        }
+        device.next = Deadline::after(now, device.interval);
+        let (decided, expired) = (device.decided, device.expired);
+        if decided.is_some() || expired {
+            devices.remove(device_code);
+        }
+        drop(book);
+        self.counts.send_modify(|counts| {
+            counts.polls += 1;
+            counts.early_polls += u64::from(is_early);
+            counts.slow_downs += u64::from(slows_down);
+        });
+        let error = match (expired, decided) {
+            (true, _) => "expired_token",
+            (false, Some(Person::Agrees)) => return self.issue(),
+            (false, Some(Person::Refuses)) => "access_denied",
+            (false, None) if slows_down => "slow_down",
+            (false, None) => "authorization_pending",
+        };
+        refused(StatusCode::BAD_REQUEST, error)
+    }
+
+    fn issue(&self) -> Response<Full<Bytes>> {
+        let holder = Holder {
+            name: "kari".into(),
+            client: CLIENT.into(),
+            tenant: None,
+        };
+        let pair = self.ledger.issue(holder, MINT);
+        self.tokens(&pair.access, pair.refresh.as_deref())
+    }
+
+    fn tokens(&self, access: &str, refresh: Option<&str>) -> Response<Full<Bytes>> {
+        self.note(&[access, refresh.unwrap_or_default()]);
+        json(
+            StatusCode::OK,
+            &json!({
+                "access_token": access,
+                "refresh_token": refresh,
+                "token_type": "Bearer",
+                "expires_in": self.ledger.expires_in(),
+            }),
+        )
+    }
+
+    fn api(&self, headers: &http::HeaderMap) -> Response<Full<Bytes>> {
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let holder = match bearer.and_then(|value| value.strip_prefix("Bearer ")) {
+            Some(token) => self.ledger.holder(token),
+            None => Err(Cause::Missing),
+        };
+        self.tally.add(|counts| match &holder {
+            Ok(_) => counts.authorised += 1,
+            Err(_) => counts.unauthorised += 1,
+        });
+        match holder {
+            Ok(holder) => text(StatusCode::OK, &format!("hello {}\n", holder.name)),
+            Err(_) => text(StatusCode::UNAUTHORIZED, "who are you?\n"),
+        }
+    }
+
+    fn note(&self, secrets: &[&str]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = secrets.iter().filter(|secret| !secret.is_empty());
+        said.extend(new.map(|secret| (*secret).to_owned()));
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(status: StatusCode, error: &str) -> Response<Full<Bytes>> {
+    json(status, &json!({ "error": error }))
+}
+
+fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+    whole(status, "application/json", value.to_string())
+}
+
+fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    whole(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn whole(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}

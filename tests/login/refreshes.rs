@@ -1,0 +1,56 @@
+//! A sign-in by hand beside refreshes, and after the end of a chain.
+
+use crate::world::{World, eventually, redirected, visit};
+
+fn sign_in(world: &World) {
+    let mut login = world.login(&["code"]);
+    let back = redirected(&login.line("http://"));
+    assert_eq!(visit(&back).status, 200);
+    let (code, said) = login.end();
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_sign_in_by_hand_is_not_lost_to_a_refresh_in_flight() {
+    let world = World::start();
+    sign_in(&world);
+    assert_eq!(world.position("code"), (1, 1));
+    world.idp.hold_refreshes(true);
+    assert_eq!(world.post("/credentials/code/refresh", "{}").status, 200);
+    world.until(|counts| counts.refreshes == 1);
+
+    sign_in(&world);
+    assert_eq!(
+        world.position("code"),
+        (2, 1),
+        "at once, though the refresh has no answer"
+    );
+    assert_eq!(world.get("code").status, 200);
+
+    world.idp.hold_refreshes(false);
+    // The late answer of the older chain changes nothing; a refresh of the newer one works, so it is the one in use.
+    assert_eq!(world.post("/credentials/code/refresh", "{}").status, 200);
+    world.until(|counts| counts.refreshes == 2);
+    eventually(|| world.position("code") == (2, 2));
+    assert_eq!(world.get("code").status, 200);
+    assert_eq!(world.idp.counts().reuses, 0);
+    world.end();
+}
+
+#[test]
+fn after_the_end_of_a_chain_requests_go_on_without_a_restart() {
+    let world = World::start();
+    sign_in(&world);
+    assert_eq!(world.get("code").status, 200);
+    world.idp.revoke();
+    // The rejected token is renewed, which the server refuses for good: the first answer is its 401, or ours.
+    eventually(|| world.get("code").header("x-bearerd-error") == Some("login_required"));
+    let told = world.get("code");
+    assert_eq!(told.status, 503);
+    assert!(told.body.contains("bearerd login code"), "{}", told.body);
+    sign_in(&world);
+    let after = world.get("code");
+    assert_eq!((after.status, &*after.body), (200, "hello kari\n"));
+    assert_eq!(world.position("code").0, 2);
+    world.end();
+}
