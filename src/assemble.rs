@@ -112,7 +112,8 @@ impl Program {
     }
 }
 
-async fn open_store(state: &State, clock: &Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
+/// Opens the store that the config names.
+pub(crate) async fn open_store(state: &State, clock: &Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
     match state {
         State::Memory => Ok(store::memory(clock.clone())),
         State::Sqlite { path } => {
@@ -173,7 +174,8 @@ fn targets(config: &Config) -> Result<BTreeMap<UpstreamName, Arc<Target>>, Assem
     Ok(targets)
 }
 
-fn tls(tls: &Tls) -> upstream::Tls {
+/// The config's words for TLS, in the connections'.
+pub(crate) fn tls(tls: &Tls) -> upstream::Tls {
     let tls = tls.clone();
     upstream::Tls {
         ca: tls.ca,

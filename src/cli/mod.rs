@@ -7,6 +7,7 @@ mod ask;
 mod call;
 mod check;
 mod demo;
+mod doctor;
 mod failure;
 #[cfg(test)]
 mod fixture;
@@ -61,6 +62,8 @@ enum Command {
     Health,
     /// Show the running bearerd's credentials and what to do about them
     Status(status::Options),
+    /// Look at everything that credentials need: store, connections, certificates, clocks; spends nothing
+    Doctor(doctor::Options),
     /// List what is built in, or show one preset with its parameters
     Presets(presets::Options),
     /// Print a commented config to start from
@@ -92,6 +95,7 @@ fn dispatch(arguments: Arguments, output: &mut dyn Write) -> Result<(), Failure>
         Command::Check => check::execute(files, output),
         Command::Health => health::execute(files, output),
         Command::Status(options) => status::execute(&options, files, output),
+        Command::Doctor(options) => doctor::execute(&options, files, output),
         Command::Presets(options) => presets::execute(&options, output),
         Command::Init(options) => init::execute(&options, output),
         Command::Login(options) => login::execute(&options, files, output),

@@ -1,12 +1,14 @@
 //! Connections to upstreams and token endpoints.
 //!
 //! [`Client`] pools connections for proxied requests; [`Exchange`] makes one token request on a connection of its
-//! own, so that a claim can stand between the TLS handshake and the first byte. Both connect alike.
+//! own, so that a claim can stand between the TLS handshake and the first byte. [`probe`] only looks. All connect alike.
 
+mod certificate;
 mod client;
 mod connect;
 mod error;
 mod exchange;
+mod probe;
 mod tls;
 
 #[cfg(test)]
@@ -15,6 +17,7 @@ mod tests;
 pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
+pub use probe::{Seen, SeenTls, probe};
 
 use std::time::Duration;
 
