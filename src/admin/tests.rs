@@ -329,3 +329,48 @@ async fn only_this_machine_and_its_own_pages_are_let_in() {
         assert_eq!(head.status(), 200, "{shown}");
     }
 }
+
+#[tokio::test]
+async fn a_sign_in_with_a_browser_begins_waits_and_is_finished() {
+    let fake = Fake::new(Ready::Ready);
+    let admin = Admin::new(fake.clone());
+    let call = |verb: &str, body: &str| ask(admin.clone(), post(&format!("/credentials/pos/login/{verb}"), body));
+
+    let (head, page) = call("begin", r#"{"redirect_uri": "http://127.0.0.1:1/callback"}"#).await;
+    assert_eq!(head.status(), 200);
+    let begun: FlowBegun = serde_json::from_str(&page).unwrap();
+    assert_eq!(
+        (&*begun.flow, begun.url.as_deref()),
+        ("f", Some("https://idp.example/"))
+    );
+    assert!(!format!("{begun:?}").contains("idp.example"));
+
+    assert_eq!(call("wait", r#"{"flow": "f"}"#).await.0.status(), 202);
+    let (head, page) = call("finish", r#"{"flow": "f", "redirected": "/callback?code=canary"}"#).await;
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["x-bearerd-error"]),
+        (400, &NOT_THIS_FLOW.parse().unwrap())
+    );
+    assert!(!page.contains("canary"));
+    let (head, _) = call("finish", r#"{"flow": "f", "pasted": "canary"}"#).await;
+    assert_eq!(head.status(), 200);
+    let asked = fake.asked();
+    assert_eq!(asked[0], "begin pos Some(\"http://127.0.0.1:1/callback\")");
+    assert!(
+        asked[1].starts_with("finish f") && !asked[1].contains("canary"),
+        "{asked:?}"
+    );
+
+    for (verb, body) in [
+        ("finish", r#"{"flow": "f"}"#),
+        ("finish", r#"{"flow": "f", "pasted": "canary", "redirected": "canary"}"#),
+        ("finish", r#"{"flow": "f", "pasted": ["canary"]}"#),
+        ("begin", r#"{"redirect": "canary"}"#),
+        ("wait", "canary"),
+    ] {
+        let (head, page) = call(verb, body).await;
+        assert_eq!(head.status(), 400, "{verb} {body}");
+        assert!(!page.contains("canary"), "{page}");
+    }
+    assert_eq!(call("else", "{}").await.0.status(), 404);
+}

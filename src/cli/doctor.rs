@@ -185,7 +185,7 @@ async fn credential_checks(credential: &Credential, clock: &Clock, checks: &mut 
         };
         let what = format!("{name}: {kind}");
         if endpoint::connection(&what, &uri, &credential.tls, clock, checks).await && kind == "token endpoint" {
-            endpoint::answer(&what, &uri, &credential.tls, clock, checks).await;
+            endpoint::answer(&what, &uri, &request.method, &credential.tls, clock, checks).await;
         }
         seen.push(uri);
     }

@@ -261,7 +261,8 @@ impl Drop for World {
     }
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+/// The binary, with nothing of this process's environment.
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
     command.env_clear().current_dir(folder).args(arguments);
     command

@@ -73,36 +73,45 @@ fn certificate(what: &str, expires: u64, now: u64) -> Option<Check> {
     })
 }
 
-/// Asks with HEAD and without any credential, which spends nothing: any answer is an answer.
-pub(super) async fn answer(what: &str, uri: &Uri, tls: &Tls, clock: &Clock, checks: &mut Vec<Check>) {
-    let asked = async {
-        let exchange = Exchange::new(&settings(tls)).map_err(|error| error.to_string())?;
-        let connection = exchange.open(uri).await.map_err(|error| error.to_string())?;
-        let mut request = Request::new(Bytes::new());
-        *request.method_mut() = Method::HEAD;
-        *request.uri_mut() = uri.clone();
-        match connection.send(request, PATIENCE, BODY).await {
-            Sent::Answered(reply) => Ok((reply.status, reply.headers)),
-            Sent::NoAnswer(error) | Sent::NeverLeft(error) => Err(error.to_string()),
-        }
-    };
-    match asked.await {
+/// Asks without any credential, which spends nothing: any answer is an answer. Some routers know a path only by its
+/// method, so where HEAD finds nothing the grant's own method is tried, with an empty body.
+pub(super) async fn answer(what: &str, uri: &Uri, own: &Method, tls: &Tls, clock: &Clock, checks: &mut Vec<Check>) {
+    let mut asked = ask(uri, Method::HEAD, tls).await;
+    if matches!(&asked, Ok((status, _)) if is_missing(*status)) {
+        asked = ask(uri, own.clone(), tls).await;
+    }
+    match asked {
         Ok((status, headers)) => {
             checks.push(path(what, status));
             checks.extend(skew(what, &headers, clock.now().wall));
         }
         Err(words) => checks.push(Check::warn(
             what,
-            format!("it does not answer a HEAD request ({words}); it may still answer token requests"),
+            format!("it does not answer a request without credentials ({words}); it may still answer token requests"),
         )),
     }
+}
+
+async fn ask(uri: &Uri, method: Method, tls: &Tls) -> Result<(StatusCode, HeaderMap), String> {
+    let exchange = Exchange::new(&settings(tls)).map_err(|error| error.to_string())?;
+    let connection = exchange.open(uri).await.map_err(|error| error.to_string())?;
+    let mut request = Request::new(Bytes::new());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.clone();
+    match connection.send(request, PATIENCE, BODY).await {
+        Sent::Answered(reply) => Ok((reply.status, reply.headers)),
+        Sent::NoAnswer(error) | Sent::NeverLeft(error) => Err(error.to_string()),
+    }
+}
+
+fn is_missing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// What the status says of the path: 405 and 400 are what a token endpoint owes such a request.
 fn path(what: &str, status: StatusCode) -> Check {
     match status {
-        // Some routers know a path by its method only.
-        StatusCode::NOT_FOUND | StatusCode::GONE => Check::warn(
+        status if is_missing(status) => Check::warn(
             what,
             format!("it answers {}: check the path of its url", status.as_u16()),
         ),
