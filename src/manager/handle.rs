@@ -150,7 +150,7 @@ pub(super) enum Command {
     RejectedAgain(Position),
     Force(oneshot::Sender<()>),
     Login(Box<Login>),
-    SignedIn(Box<Record>),
+    SignedIn(Box<Record>, oneshot::Sender<()>),
 }
 
 impl Published {
@@ -296,6 +296,18 @@ impl TokenHandle {
         }
     }
 
+    /// Whether there are tokens of any kind, usable or not.
+    pub(super) fn holds_tokens(&self) -> bool {
+        match &self.0 {
+            Kind::Fixed(_) => true,
+            Kind::Task { shared, .. } => shared
+                .snapshot
+                .load()
+                .as_ref()
+                .is_some_and(|snapshot| snapshot.position.is_some()),
+        }
+    }
+
     pub(super) fn send_login(&self, make: impl FnOnce(mpsc::UnboundedSender<Command>) -> Login) -> bool {
         match &self.0 {
             Kind::Fixed(_) => false,
@@ -316,7 +328,10 @@ impl TokenHandle {
 
 /// Tells the task something, and waits until it is visible in what the task has published. A task that has ended
 /// takes nothing in.
-async fn tell(commands: &mpsc::UnboundedSender<Command>, command: impl FnOnce(oneshot::Sender<()>) -> Command) -> bool {
+pub(super) async fn tell(
+    commands: &mpsc::UnboundedSender<Command>,
+    command: impl FnOnce(oneshot::Sender<()>) -> Command,
+) -> bool {
     let (taken_in, ack) = oneshot::channel();
     commands.send(command(taken_in)).is_ok() && ack.await.is_ok()
 }

@@ -119,12 +119,20 @@ pub(super) async fn run(
             });
         }
     }
-    send(handle, Purpose::Step, &step.grant, answers)
-        .await
-        .map_err(LoginError::failed)?;
+    let sent = send(handle, Purpose::Step, &step.grant, answers).await;
+    let brought = sent.map_err(LoginError::failed)?;
     match step.then {
         Then::Nothing => {}
+        // An access token is as good as the one that a refresh would bring.
+        Then::Refresh if brought == Brought::Access => {}
         Then::Refresh => {
+            if brought == Brought::Nothing && !handle.holds_tokens() {
+                return Err(LoginError::Failed(format!(
+                    "the step's answer brought no refresh token; if it has another name there, say so in \
+                     credentials.{}.steps.{name}.reply.refresh_token",
+                    spec.name
+                )));
+            }
             handle.force().await;
             handle.token(PATIENCE).await?;
         }
@@ -157,7 +165,7 @@ async fn sign_in(
     }
     let sent = send(handle, Purpose::SignIn, grant, answers).await;
     match sent.map_err(LoginError::failed)? {
-        Brought::Tokens => Ok(()),
+        Brought::Access | Brought::Refresh => Ok(()),
         Brought::Nothing => Err(LoginError::Failed("the sign-in brought no tokens".into())),
     }
 }

@@ -158,7 +158,7 @@ impl Task {
                 None
             }
             Command::Rejected(position, taken_in) => self.take_in(Event::Rejected(position), taken_in),
-            Command::SignedIn(record) => Some(Event::SignedIn(record)),
+            Command::SignedIn(record, taken_in) => self.take_in(Event::SignedIn(record), taken_in),
         }
     }
 

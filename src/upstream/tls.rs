@@ -73,7 +73,7 @@ mod tests {
         let (one, other) = (Authority::new().der(), Authority::new().der());
         let first = of(std::slice::from_ref(&one));
         assert!(Arc::ptr_eq(&first, &of(std::slice::from_ref(&one))));
-        assert!(!Arc::ptr_eq(&first, &of(&[other.clone()])));
+        assert!(!Arc::ptr_eq(&first, &of(std::slice::from_ref(&other))));
         assert!(!Arc::ptr_eq(&first, &of(&[one.clone(), other])));
         let gone = Arc::downgrade(&first);
         drop(first);

@@ -163,7 +163,7 @@ impl Pace {
         match refusal.code.as_deref() {
             Some("authorization_pending") => Next::Wait(self.interval),
             Some("slow_down") => {
-                self.interval = self.interval + SLOW_DOWN;
+                self.interval += SLOW_DOWN;
                 Next::Wait(self.interval.max(asked(refusal)))
             }
             Some("expired_token") => Next::Over("the code has expired before anybody agreed; try again".into()),

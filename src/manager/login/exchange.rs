@@ -18,7 +18,7 @@ use crate::{
     manager::{
         TokenHandle,
         errands::{Context, outcome_word, within},
-        handle::Command,
+        handle::{Command, tell},
         words,
     },
     store::random_id,
@@ -41,7 +41,11 @@ pub(in crate::manager) struct Login {
 /// What a login's reply brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::manager) enum Brought {
-    Tokens,
+    /// An access token, whatever else.
+    Access,
+    /// A refresh token alone.
+    Refresh,
+    /// Neither.
     Nothing,
 }
 
@@ -133,10 +137,15 @@ async fn exchange(context: &Context, login: &Login) -> Result<Brought, Failure> 
         metrics.grant(&context.spec.name, word, told(outcome));
     }
     if let Ok(Outcome::Granted(tokens)) = result {
+        let brought = match tokens.access {
+            Some(_) => Brought::Access,
+            None => Brought::Refresh,
+        };
         // `replace` voids the claim.
-        let record = save(context, complete(context, tokens)).await?;
-        let _ = login.commands.send(Command::SignedIn(Box::new(record)));
-        return Ok(Brought::Tokens);
+        let record = Box::new(save(context, complete(context, tokens)).await?);
+        // Whoever is told of the sign-in must find its tokens in use.
+        tell(&login.commands, |taken_in| Command::SignedIn(record, taken_in)).await;
+        return Ok(brought);
     }
     if let Some(claim) = claim {
         let _ = within(store.release(&context.key, &claim, None, false)).await;
