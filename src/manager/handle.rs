@@ -367,8 +367,11 @@ async fn wait(
             Published::Token(ready) if ready.is_usable(now) => return Ok(ready),
             // A failure that may be over before this caller's patience is waited out.
             Published::Refused(refused) => {
-                let soon = |until: Deadline| until.remaining(now) < end.remaining(now);
-                if !(refused.may_pass && refused.until.is_some_and(soon)) {
+                // One that is over already is about to be tried again, whatever it was.
+                let is_waited_for = refused.until.is_some_and(|until| {
+                    until.has_passed(now) || (refused.may_pass && until.remaining(now) < end.remaining(now))
+                });
+                if !is_waited_for {
                     let _ = commands.send(Command::Wanted);
                     return Err(refused.error(now));
                 }

@@ -63,3 +63,17 @@ async fn law_6_one_path_that_answers_401_for_ever_is_no_treadmill() {
     let requests = stage.fluent_counts().token_requests() - before;
     assert!((1..=25).contains(&requests), "{requests}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_6_twenty_revocations_in_a_minute_cost_no_request() {
+    let stage = Stage::with(|options| options.token_lifetime = Duration::from_secs(24 * 3600)).await;
+    let bearerd = stage.start(&stage.signing_in("")).await;
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    let before = stage.fluent_counts().token_requests();
+    for _ in 0..20 {
+        stage.clock.advance(Duration::from_secs(3));
+        stage.apis.fluent().revoke_all();
+        assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    }
+    assert_eq!(stage.fluent_counts().token_requests() - before, 20, "one renewal each");
+}

@@ -53,13 +53,10 @@ impl Trouble {
         }
     }
 
-    /// Whether it may pass by itself within a caller's patience; the others want a person, or a setting mended.
+    /// Whether it may pass by itself, so that a request is better served late than refused at once.
     pub fn may_pass(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Lost(_) | Self::NoAccessToken | Self::Store(_) => true,
-            Self::Refused(refusal) => refusal.about == About::Rate,
-            Self::RefusedElsewhere | Self::NeverSignedIn | Self::Dead | Self::Foreign => false,
-        }
+        let is_subject = matches!(self, Self::Refused(refusal) if refusal.about == About::Subject);
+        !self.needs_login() && !is_subject
     }
 
     /// A fixed word, for logs, metrics and the status page.
