@@ -492,3 +492,96 @@ fn a_missing_config_says_what_to_do() {
         "gone.yaml: there is no such config file; `bearerd init` writes one, and `bearerd demo` needs none"
     );
 }
+
+#[test]
+fn a_value_of_the_wrong_type_hides_none_of_its_neighbours() {
+    let unset = "${env:NOT_SET}";
+    for credential in [
+        format!("sign_in: {{ request: {{ url: https://a.example, fields_in: [1], fields: {{ x: \"{unset}\" }} }} }}"),
+        format!("preset: pos\n    params: {{ base_url: https://a.example, fields_in: [1], username: \"{unset}\" }}"),
+        format!("grant: {{ type: [1], token: \"{unset}\" }}"),
+        format!("grant: {{ type: passwort, token_url: https://a.example, extra: {{ x: \"{unset}\" }} }}"),
+        format!("grant: {{ type: static, token: x }}\n    placement: {{ header: [1], value: \"{unset}\" }}"),
+    ] {
+        let told = credential_faults(&format!("    {credential}\n"));
+        assert!(
+            told.len() == 2 && told.iter().any(|fault| fault.contains("NOT_SET is not set")),
+            "{credential}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_told_among_the_others() {
+    let told = faults("log: { level: verbos, file: /no/such/bearerd.log }\nroutes: { r: {} }\n");
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[0].starts_with("bearerd.yaml:1:15: log.level: this is to be a level"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].starts_with("bearerd.yaml:1:29: log.file: there is no directory /no/such; "),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_missing_is_told_once_for_each_place_that_names_it() {
+    let missing = "${file:/no/such}";
+    let told = faults(&format!(
+        "credentials: {{ a: {{ preset: pos, params: {{ base_url: https://a.example, username: \"{missing}{missing}\", password: \"{missing}\" }} }} }}\n\
+         upstreams: {{ u: {{ credential: a }} }}\n"
+    ));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told.iter()
+            .all(|fault| fault.contains("/no/such can't be read: no such file; ")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_misspelt_variable_is_told_by_its_name() {
+    let told = |name: &str| {
+        let env = [(name, "127.0.0.1:0")];
+        load_text("log: { level: info }\n", &env).map_or_else(|faults| faults.to_string(), |_| String::new())
+    };
+    assert_eq!(
+        told("BEARERD__LISTNERS__MAIN__BIND"),
+        "BEARERD__LISTNERS__MAIN__BIND: listners: unknown key; did you mean `listeners`?"
+    );
+    assert_eq!(
+        told("BEARERD__LISTENERS__MAIN__BINT"),
+        "BEARERD__LISTENERS__MAIN__BINT: listeners.main: `bind` is missing; \
+         give an address: `127.0.0.1:8080` or `unix:/run/bearerd/main.sock`\n\
+         BEARERD__LISTENERS__MAIN__BINT: listeners.main.bint: unknown key; did you mean `bind`?"
+    );
+}
+
+#[test]
+fn a_variable_with_one_underscore_is_warned_of() {
+    let warnings = |env: &[(&str, &str)]| -> Vec<String> {
+        let text = "upstreams: { u: { url: \"https://a.example/${env:BEARERD_STATE_OF_MINE}\" } }\n\
+                    routes: { r: { upstream: u } }\n";
+        let mut all = vec![("BEARERD_STATE_OF_MINE", "x")];
+        all.extend_from_slice(env);
+        let loaded = load_text(text, &all).unwrap_or_else(|faults| panic!("{faults}"));
+        loaded.warnings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        warnings(&[("BEARERD_LISTENERS__MAIN__BIND", "127.0.0.1:0")]),
+        [
+            "BEARERD_LISTENERS__MAIN__BIND: this variable changes nothing: two underscores stand between keys; \
+             write BEARERD__LISTENERS__…"
+        ]
+    );
+    for innocent in [
+        "BEARERD_CONFIG",
+        "BEARERD_SERVICE_HOST",
+        "BEARERD_ADMIN_PORT_9901_TCP_ADDR",
+        "BEARERD_SHOP_SECRET",
+        "BEARERD__LOG__LEVEL",
+    ] {
+        assert_eq!(warnings(&[(innocent, "info")]), [] as [String; 0], "{innocent}");
+    }
+}

@@ -220,6 +220,7 @@ fn relative_files_are_beside_the_config_that_names_them_and_all_are_listed() {
         ),
         ("/etc/b/secrets/t", "x"),
         ("/srv/ca.pem", "not a certificate"),
+        ("/var/log/other", ""),
     ];
     let paths = [PathBuf::from("/etc/b/one.yaml"), PathBuf::from("/srv/two.yaml")];
     let told = load(&paths, &surroundings(&files, &[])).unwrap_err().to_string();

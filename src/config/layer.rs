@@ -159,6 +159,12 @@ impl Environment {
                 continue;
             }
             let path = KeyPath::of(keys.iter().map(String::as_str));
+            // A key that no file has is written in the variable's name.
+            let mut above = path.parent();
+            while let Some(key) = above.filter(|key| !key.is_empty() && !index.has(key)) {
+                index.note(key.clone(), origin.clone(), origin.clone());
+                above = key.parent();
+            }
             index.note(path.clone(), origin.clone(), origin);
             values.push((path, value.clone()));
         }

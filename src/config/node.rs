@@ -142,6 +142,11 @@ impl Index {
         self.0.insert(path, Places { key, value });
     }
 
+    /// Whether this very key was written.
+    pub(super) fn has(&self, path: &KeyPath) -> bool {
+        self.0.contains_key(path)
+    }
+
     /// Where the key was written; else the nearest key above it that was.
     pub(super) fn key(&self, path: &KeyPath) -> Origin {
         self.nearest(path)

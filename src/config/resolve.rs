@@ -171,6 +171,7 @@ impl Check<'_> {
     }
 
     fn variable(&self, name: &str, at: &KeyPath) -> Option<String> {
+        self.variables.borrow_mut().insert(name.to_owned());
         let value = self.surroundings.env.get(name);
         if value.is_none() {
             self.fault(

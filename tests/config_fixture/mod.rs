@@ -32,6 +32,9 @@ pub(crate) fn surroundings(files: &[(&str, &str)], env: &[(&str, &str)]) -> Surr
         read: Box::new(
             move |path: &Path| match path.to_str().and_then(|path| files.get(path)) {
                 Some(text) => Ok(text.clone().into_bytes()),
+                None if files.keys().any(|file| Path::new(file).parent() == Some(path)) => {
+                    Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"))
+                }
                 None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
             },
         ),

@@ -12,6 +12,7 @@ mod policy;
 mod reply;
 mod request;
 mod route;
+mod stray;
 mod subject;
 mod tls;
 mod upstream;
@@ -51,6 +52,8 @@ pub(super) struct Check<'a> {
     warnings: RefCell<Vec<Fault>>,
     /// Every file that the config names; read once, so that one load sees one content.
     files: RefCell<BTreeMap<PathBuf, Content>>,
+    /// Every environment variable that the config names.
+    pub(super) variables: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Check<'a> {
@@ -62,6 +65,7 @@ impl<'a> Check<'a> {
             faults: RefCell::new(faults),
             warnings: RefCell::default(),
             files: RefCell::default(),
+            variables: RefCell::default(),
         }
     }
 
@@ -223,6 +227,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
 
     let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
     let routes = check.routes(raw, &upstreams, &credentials);
+    check.stray_variables();
     Some(checked::Config {
         listeners,
         probes,
