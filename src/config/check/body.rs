@@ -26,23 +26,9 @@ impl Check<'_> {
         query: &mut Option<Vec<(String, Template)>>,
         terms: Terms<'_>,
     ) -> Option<Body> {
-        let fields_in = match &raw.fields_in {
-            Field::Absent => "form".to_owned(),
-            Field::Faulty => return None,
-            field => {
-                let at = at.key("fields_in");
-                let place = self.word(field, &at, terms)?;
-                if !FIELDS_IN.contains(&place.as_str()) {
-                    self.fault(
-                        &at,
-                        format!("fields go in one of {}", FIELDS_IN.join(", ")),
-                        suggestion(&place, FIELDS_IN),
-                    );
-                    return None;
-                }
-                place
-            }
-        };
+        // Wherever they go, what is wrong with them is told.
+        let fields = self.fields(&raw.fields, &at.key("fields"), terms);
+        let fields_in = self.fields_in(&raw.fields_in, &at.key("fields_in"), terms)?;
         let in_body = !raw.fields.is_absent() && fields_in != "query";
         let bodies = [
             (!raw.form.is_absent(), "form"),
@@ -58,7 +44,7 @@ impl Check<'_> {
             );
             return None;
         }
-        let fields = self.fields(&raw.fields, &at.key("fields"), terms)?;
+        let fields = fields?;
         match (&raw.form, &raw.json, &raw.fields) {
             (form @ Field::Given(_), ..) => {
                 let form = self.fields(form, &at.key("form"), terms);
@@ -93,6 +79,23 @@ impl Check<'_> {
             (Field::Faulty, ..) | (_, Field::Faulty, _) | (_, _, Field::Faulty) => None,
             (Field::Absent, Field::Absent, Field::Absent) => Some(Body::Empty),
         }
+    }
+
+    /// Where `fields` go.
+    fn fields_in(&self, field: &Field<Text>, at: &KeyPath, terms: Terms<'_>) -> Option<String> {
+        if field.is_absent() {
+            return Some("form".to_owned());
+        }
+        let place = self.word(field, at, terms)?;
+        if !FIELDS_IN.contains(&place.as_str()) {
+            self.fault(
+                at,
+                format!("fields go in one of {}", FIELDS_IN.join(", ")),
+                suggestion(&place, FIELDS_IN),
+            );
+            return None;
+        }
+        Some(place)
     }
 
     /// A word, which a parameter may give.

@@ -38,8 +38,12 @@ impl Check<'_> {
     pub(super) fn grant(&self, raw: &raw::Grant, at: &KeyPath, terms: Terms<'_>) -> Option<Standard> {
         let kind = match raw.kind {
             Field::Given(kind) => kind,
-            Field::Faulty => return None,
+            Field::Faulty => {
+                self.neighbours(raw, at, terms);
+                return None;
+            }
             Field::Absent => {
+                self.neighbours(raw, at, terms);
                 self.fault_at_key(
                     at,
                     "`type` is missing".into(),
@@ -118,6 +122,23 @@ impl Check<'_> {
             refresh,
             seed,
         })
+    }
+
+    /// What is wrong with the values of a grant whose type isn't known.
+    fn neighbours(&self, raw: &raw::Grant, at: &KeyPath, terms: Terms<'_>) {
+        for (field, key) in [
+            (&raw.token, "token"),
+            (&raw.token_url, "token_url"),
+            (&raw.client_id, "client_id"),
+            (&raw.client_secret, "client_secret"),
+            (&raw.scope, "scope"),
+            (&raw.username, "username"),
+            (&raw.password, "password"),
+            (&raw.refresh_token, "refresh_token"),
+        ] {
+            let _ = self.value(field, &at.key(key), terms);
+        }
+        let _ = self.fields(&raw.extra, &at.key("extra"), terms);
     }
 
     /// A key that another grant has would silently do nothing.

@@ -1,6 +1,6 @@
 //! Listeners, probes and admin; the state; the log.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 
 use super::{Check, entries};
 use crate::{
@@ -239,36 +239,65 @@ impl Check<'_> {
             Field::Faulty => return None,
         };
         let level = match &raw.level {
-            Field::Absent => "info".to_owned(),
-            level => {
-                let at = at.key("level");
-                let level = self.text(level, &at)?;
-                if filter::capped(&level, true).is_err() || level.is_empty() {
-                    self.fault(
-                        &at,
-                        "this is to be a level or a filter".into(),
-                        Some("such as `info`, or `info,bearerd::proxy=debug`".into()),
-                    );
-                    return None;
-                }
-                level
-            }
+            Field::Absent => Some("info".to_owned()),
+            level => self.level(level, &at.key("level")),
         };
         let file = match &raw.file {
-            Field::Absent => None,
-            file => {
-                let at = at.key("file");
-                Some(self.path(&self.text(file, &at)?, &at))
-            }
+            Field::Absent => Some(None),
+            file => self.log_file(file, &at.key("file")).map(Some),
         };
         Some(Log {
             format: raw.format.given().map(|format| match format {
                 raw::LogFormat::Json => LogFormat::Json,
                 raw::LogFormat::Text => LogFormat::Text,
             }),
-            level,
-            file,
+            level: level?,
+            file: file?,
             access: self.flag(&raw.access, true),
         })
+    }
+
+    fn level(&self, field: &Field<Text>, at: &KeyPath) -> Option<String> {
+        let level = self.text(field, at)?;
+        if filter::capped(&level, true).is_err() || level.is_empty() {
+            self.fault(
+                at,
+                "this is to be a level or a filter".into(),
+                Some("such as `info`, or `info,bearerd::proxy=debug`".into()),
+            );
+            return None;
+        }
+        Some(level)
+    }
+
+    /// A file to log to. It is made when the log is started; the directory that it is to be in must be there.
+    fn log_file(&self, field: &Field<Text>, at: &KeyPath) -> Option<PathBuf> {
+        let text = self.text(field, at)?;
+        let path = self.path(&text, at);
+        let fault = |message: String, hint: &str| {
+            self.fault(at, message, Some(hint.to_owned()));
+            None
+        };
+        if text.is_empty() || text.ends_with('/') || path.file_name().is_none() {
+            return fault(
+                "this is to be the path of a file".into(),
+                "leave it away to log to standard error",
+            );
+        }
+        let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
+            return Some(path);
+        };
+        // A directory that is there can't be read as a file, and says so.
+        match (self.surroundings.read)(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fault(
+                format!("there is no directory {}", directory.display()),
+                "make it, or name another file",
+            ),
+            Err(error) if error.kind() != io::ErrorKind::NotADirectory => Some(path),
+            _ => fault(
+                format!("{} is not a directory", directory.display()),
+                "name another file",
+            ),
+        }
     }
 }

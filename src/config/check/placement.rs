@@ -94,13 +94,14 @@ impl Check<'_> {
                 Some(Placement::Basic { username, password })
             }
             "header" => {
-                let name = self.placement_name(&raw.header, &at.key("header"), params)?;
-                let name = self.header_name(&name, &at.key("header"))?;
+                let name = self.placement_name(&raw.header, &at.key("header"), params);
+                let name = name.and_then(|name| self.header_name(&name, &at.key("header")));
                 let value = match self.value(&raw.value, &at.key("value"), terms) {
                     Resolved::Template(value) => value,
                     Resolved::LeftOut => Template::new(vec![access()]),
                     Resolved::Faulty => return None,
                 };
+                let name = name?;
                 self.holds_token([&value], &at.key("value"))?;
                 Some(Placement::Header { name, value })
             }
