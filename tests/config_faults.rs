@@ -585,3 +585,61 @@ fn a_variable_with_one_underscore_is_warned_of() {
         assert_eq!(warnings(&[(innocent, "info")]), [] as [String; 0], "{innocent}");
     }
 }
+
+/// A certificate for this name and its key, in PEM.
+fn identity(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_client_key_must_be_the_certificates() {
+    let ((one, one_key), (_, other_key)) = (identity("one.example"), identity("other.example"));
+    let told = |key: &str| {
+        let text = "tls: { client_cert: c.pem, client_key: k.pem }\nroutes: {}\n";
+        let files = [("bearerd.yaml", text), ("c.pem", &one), ("k.pem", key)];
+        match load(&["bearerd.yaml".into()], &surroundings(&files, &[])) {
+            Ok(_) => String::new(),
+            Err(faults) => faults.to_string(),
+        }
+    };
+    assert_eq!(told(&one_key), "");
+    let wrong = told(&other_key);
+    assert!(
+        wrong.starts_with("bearerd.yaml:1:40: tls.client_key: this is not the key of the first certificate")
+            && wrong.lines().count() == 1,
+        "{wrong}"
+    );
+}
+
+#[test]
+fn an_authority_that_is_none_is_told_at_load() {
+    use base64::Engine as _;
+    let pem = format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        base64::engine::general_purpose::STANDARD.encode([48, 3, 2, 1, 1])
+    );
+    let files = [("bearerd.yaml", "tls: { ca: ca.pem }\n"), ("ca.pem", &*pem)];
+    let told = load(&["bearerd.yaml".into()], &surroundings(&files, &[]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.starts_with("bearerd.yaml:1:12: tls.ca: a certificate in this file"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_name_is_captured_once() {
+    let told = faults(
+        "upstreams: { u: { url: https://a.example } }\nroutes: { r: { path: \"/{a}/{b}/{*a}\", upstream: u } }\n",
+    );
+    assert!(
+        told.len() == 1 && told[0].starts_with("bearerd.yaml:2:22: routes.r.path: this captures two segments"),
+        "{told:?}"
+    );
+}

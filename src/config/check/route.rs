@@ -145,6 +145,15 @@ impl Check<'_> {
             );
             return None;
         }
+        let mut seen = BTreeSet::new();
+        if captures(&path).any(|name| !seen.insert(name)) {
+            self.fault(
+                at,
+                "this captures two segments under one name".into(),
+                Some("give each capture a name of its own: `/{tenant}/{user}`".into()),
+            );
+            return None;
+        }
         Some(path)
     }
 

@@ -1,5 +1,6 @@
 //! TLS settings: PEM files are read and parsed at load, so that a bad one is a fault and not a failed handshake.
 
+use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 
 use super::Check;
@@ -48,14 +49,16 @@ impl Check<'_> {
     ) -> Tls {
         let mut tls = common.clone();
         if !ca.is_absent() {
-            tls.ca = self.certificates(ca, &at.key("ca")).unwrap_or_default();
+            tls.ca = self.authorities(ca, &at.key("ca")).unwrap_or_default();
         }
         match (client_cert.is_absent(), client_key.is_absent()) {
             (true, true) => {}
             (false, false) => {
                 let chain = self.certificates(client_cert, &at.key("client_cert"));
                 let key = self.private_key(client_key, &at.key("client_key"));
-                tls.client = chain.zip(key);
+                tls.client = chain
+                    .zip(key)
+                    .filter(|(chain, key)| self.belong_together(chain, key, &at.key("client_key")));
             }
             (cert_absent, _) => {
                 let (given, missing) = if cert_absent {
@@ -71,6 +74,53 @@ impl Check<'_> {
             }
         }
         tls
+    }
+
+    /// Certificates that others can be verified with.
+    fn authorities(&self, field: &Field<Text>, at: &KeyPath) -> Option<Vec<CertificateDer<'static>>> {
+        let certificates = self.certificates(field, at)?;
+        let mut store = RootCertStore::empty();
+        if certificates.iter().any(|ca| store.add(ca.clone()).is_err()) {
+            self.fault(
+                at,
+                "a certificate in this file can't be used".into(),
+                Some("it is to hold certificate authorities, in PEM".into()),
+            );
+            return None;
+        }
+        Some(certificates)
+    }
+
+    /// Whether a key is the first certificate's, as rustls will ask when it is used.
+    fn belong_together(&self, chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>, at: &KeyPath) -> bool {
+        let Ok(signer) = aws_lc_rs::sign::any_supported_type(key) else {
+            self.fault(
+                at,
+                "this private key is of a kind that TLS doesn't use here".into(),
+                Some("use RSA of at least 2048 bits, ECDSA or Ed25519".into()),
+            );
+            return false;
+        };
+        match CertifiedKey::new(chain.to_vec(), signer).keys_match() {
+            // A key that doesn't tell its public half is tried as it is, which is what rustls does.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => true,
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                self.fault(
+                    at,
+                    "this is not the key of the first certificate in `client_cert`".into(),
+                    Some("give the key that the certificate was issued for, and put that certificate first".into()),
+                );
+                false
+            }
+            Err(_) => {
+                self.fault(
+                    at,
+                    "the first certificate in `client_cert` can't be used".into(),
+                    Some("it is to be an X.509 certificate, version 3".into()),
+                );
+                false
+            }
+        }
     }
 
     fn certificates(&self, field: &Field<Text>, at: &KeyPath) -> Option<Vec<CertificateDer<'static>>> {
