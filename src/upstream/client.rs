@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version, header, uri::Scheme};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -71,6 +71,7 @@ impl Client {
     /// body, so a long upload is no late answer.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         let host = host_of(request.uri());
+        let is_plain = request.uri().scheme() != Some(&Scheme::HTTPS);
         let request = framed(request);
         let (ended, end) = oneshot::channel::<Infallible>();
         let request = request.map(|body| Sending { body, _ended: ended });
@@ -81,7 +82,7 @@ impl Client {
         };
         tokio::select! {
             biased;
-            answer = self.pool.request(request) => answer.map_err(|error| failure(&host, &error)),
+            answer = self.pool.request(request) => answer.map_err(|error| failure(&host, is_plain, &error)),
             () = expiry => Err(UpstreamError::Timeout {
                 reason: format!("none came within {} ms (response_timeout)", self.response_timeout.as_millis()),
                 host,
@@ -104,13 +105,13 @@ fn framed(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-fn failure(host: &str, error: &legacy::Error) -> UpstreamError {
+fn failure(host: &str, is_plain: bool, error: &legacy::Error) -> UpstreamError {
     use std::error::Error as _;
     match error.source().and_then(|source| source.downcast_ref::<UpstreamError>()) {
         Some(connecting) => connecting.clone(),
         None => match error.source() {
-            Some(source) => UpstreamError::of_request(host, source),
-            None => UpstreamError::of_request(host, error),
+            Some(source) => UpstreamError::of_request(host, is_plain, source),
+            None => UpstreamError::of_request(host, is_plain, error),
         },
     }
 }

@@ -68,13 +68,20 @@ impl UpstreamError {
         }
     }
 
-    /// What a failed request says, once there was a connection.
-    pub(super) fn of_request(host: &str, error: &(dyn Error + 'static)) -> Self {
+    /// What a failed request says, once there was a connection, with TLS or plain.
+    pub(super) fn of_request(host: &str, is_plain: bool, error: &(dyn Error + 'static)) -> Self {
         let host = host.to_owned();
         match tls_error(error) {
             Some(tls) if refuses_handshake(tls) => Self::Tls {
                 host,
                 reason: tls_words(tls),
+            },
+            _ if is_plain && may_want_tls(error) => Self::Protocol {
+                host,
+                reason: format!(
+                    "{}; if that port speaks TLS, the url must begin with https://",
+                    chain(error)
+                ),
             },
             _ => Self::Protocol {
                 host,
@@ -143,8 +150,7 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
                 "its certificate is for another name; check the host in the url, or set tls.server_name".into()
             }
-            Certificate::Revoked => "its certificate is revoked".into(),
-            other => format!("its certificate is refused ({other:?})"),
+            certificate => certificate_words(certificate),
         },
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "it wants a client certificate; set tls.client_cert and tls.client_key".into()
@@ -160,6 +166,109 @@ pub(super) fn tls_words(error: &rustls::Error) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// What is wrong with a certificate itself, which its owner must mend.
+fn certificate_words(certificate: &CertificateError) -> String {
+    use CertificateError as Certificate;
+    /// RFC 5280 §4.2.1.9: the names that rustls-webpki gives its reasons, as it shows them.
+    const MADE_ANEW: [(&str, &str); 5] = [
+        (
+            "CaUsedAsEndEntity",
+            "its certificate is a certificate authority's own, which no server may show (RFC 5280 basicConstraints; \
+             `openssl req -x509` makes such unless told otherwise); make it anew with `-addext \
+             basicConstraints=critical,CA:FALSE`, and name it in tls.ca",
+        ),
+        (
+            "EndEntityUsedAsCa",
+            "its certificate was issued by one that is no certificate authority's; have it issued by an authority, and \
+             name that one in tls.ca",
+        ),
+        (
+            "NameConstraintViolation",
+            "its certificate is for a name that its authority may not issue for; have it issued by another one",
+        ),
+        (
+            "PathLenConstraintViolated",
+            "its certificate has more authorities above it than the topmost allows; name the nearest one in tls.ca",
+        ),
+        (
+            "UnsupportedCertVersion",
+            "its certificate is not of X.509 version 3; have it made anew",
+        ),
+    ];
+    match certificate {
+        Certificate::Revoked => "its certificate is revoked; whoever runs the server must have a new one issued".into(),
+        Certificate::BadEncoding => {
+            "its certificate is malformed, or not of X.509 version 3; it must be made anew".into()
+        }
+        Certificate::UnhandledCriticalExtension => {
+            "its certificate has a critical extension that is not known here (RFC 5280 §4.2); it must be made anew \
+             without"
+                .into()
+        }
+        #[allow(deprecated, reason = "a verifier may still give the older one")]
+        Certificate::UnsupportedSignatureAlgorithm
+        | Certificate::UnsupportedSignatureAlgorithmContext { .. }
+        | Certificate::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "its certificate is signed in a way that is no longer safe, such as SHA-1; it must be issued anew with \
+             SHA-256 or better, for RSA of at least 2048 bits or ECDSA"
+                .into()
+        }
+        Certificate::InvalidPurpose | Certificate::InvalidPurposeContext { .. } => not_for_servers(),
+        Certificate::UnknownRevocationStatus
+        | Certificate::ExpiredRevocationList
+        | Certificate::ExpiredRevocationListContext { .. }
+        | Certificate::InvalidOcspResponse => {
+            "whether its certificate is revoked can't be told; its authority's revocation list or OCSP answer must be \
+             renewed"
+                .into()
+        }
+        Certificate::ApplicationVerificationFailure => {
+            "its certificate is refused by this machine's policy; name its authority's certificate in tls.ca".into()
+        }
+        Certificate::Other(other) => {
+            let name = other.to_string();
+            let known = MADE_ANEW.iter().find(|(reason, _)| name.contains(reason));
+            match known {
+                Some((_, words)) => (*words).to_owned(),
+                // What rustls-platform-verifier says of a missing extended key usage, and of nothing else.
+                None if name.contains("invalid extensions") => not_for_servers(),
+                None => format!("its certificate can't be verified ({name}); it must be made anew"),
+            }
+        }
+        other => format!("its certificate can't be verified ({other}); it must be made anew"),
+    }
+}
+
+fn not_for_servers() -> String {
+    "its certificate is not for servers; it must be issued with the extended key usage serverAuth (RFC 5280 §4.2.1.12)"
+        .into()
+}
+
+/// Whether a connection without TLS failed as it does where the other side waits for TLS, or answers in it.
+fn may_want_tls(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind as Kind;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            // The caller's body failed, not the connection.
+            if error.is_user() {
+                return false;
+            }
+            if error.is_parse() || error.is_incomplete_message() || error.is_canceled() {
+                return true;
+            }
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof
+            );
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// An error and its sources in one line.

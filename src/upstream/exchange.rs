@@ -7,7 +7,7 @@
 use std::{fmt, pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
@@ -39,6 +39,7 @@ impl fmt::Debug for Exchange {
 /// A connection that is ready for exactly one request; dropping it closes it.
 pub struct Connection {
     host: String,
+    is_plain: bool,
     sender: Sender,
     driver: Driver,
 }
@@ -111,8 +112,9 @@ impl Exchange {
     /// Connects to the URI's host and finishes TLS. Nothing of a request has left when this fails.
     pub async fn open(&self, uri: &Uri) -> Result<Connection, UpstreamError> {
         let host = host_of(uri);
+        let is_plain = uri.scheme() != Some(&Scheme::HTTPS);
         let stream = self.0.clone().connect(uri.clone()).await?;
-        let failed = |error: hyper::Error| UpstreamError::of_request(&host, &error);
+        let failed = |error: hyper::Error| UpstreamError::of_request(&host, is_plain, &error);
         let (sender, driver) = if stream.connected().is_negotiated_h2() {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -129,6 +131,7 @@ impl Exchange {
         };
         Ok(Connection {
             host,
+            is_plain,
             sender,
             driver: Driver(driver),
         })
@@ -142,6 +145,7 @@ impl Connection {
     pub async fn send(self, request: Request<Bytes>, deadline: Duration, limit: usize) -> Sent {
         let Self {
             host,
+            is_plain,
             mut sender,
             driver,
         } = self;
@@ -158,7 +162,7 @@ impl Connection {
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return failure(&host, error),
+            Err(error) => return failure(&host, is_plain, error),
         };
         let (head, mut incoming) = answer.into_parts();
         let mut body = BytesMut::new();
@@ -234,7 +238,7 @@ fn to_origin_form<B>(request: &mut Request<B>) {
     }
 }
 
-fn failure<T>(host: &str, mut error: TrySendError<T>) -> Sent {
+fn failure<T>(host: &str, is_plain: bool, mut error: TrySendError<T>) -> Sent {
     // hyper hands a request back only when none of it was written.
     let is_unsent = error.take_message().is_some();
     let error = error.into_error();
@@ -248,7 +252,7 @@ fn failure<T>(host: &str, mut error: TrySendError<T>) -> Sent {
         });
     }
     let is_refused = tls_error(&error).is_some_and(refuses_handshake);
-    let error = UpstreamError::of_request(host, &error);
+    let error = UpstreamError::of_request(host, is_plain, &error);
     if is_refused {
         Sent::NeverLeft(error)
     } else {

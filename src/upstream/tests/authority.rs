@@ -28,6 +28,22 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// A certificate that signs itself and says that it is an authority's, as `openssl req -x509` makes it.
+    pub(super) fn own(name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        (vec![certificate.der().clone()], PrivateKeyDer::from(key))
+    }
+
+    /// A certificate that is for clients only.
+    pub(super) fn issue_for_clients(&self, name: &str) -> Identity {
+        self.issue_with(name, |params| {
+            params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
     pub(in crate::upstream) fn der(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }

@@ -59,6 +59,78 @@ async fn an_expired_certificate_is_called_so() {
 }
 
 #[tokio::test]
+async fn an_authoritys_own_certificate_is_told_how_to_make_anew() {
+    let identity = Authority::own("localhost");
+    let mut settings = trusting(&Authority::new());
+    settings.tls.ca = vec![identity.0[0].clone()];
+    let server = Server::answering(Some(Authority::new().server(identity, false, &[])), OK).await;
+    let reason = tls_reason(never_left(send(&exchange(&settings), &server.uri()).await));
+    assert!(
+        reason.contains("CA:FALSE") && reason.contains("tls.ca") && !reason.contains("OtherError"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_for_servers_is_called_so() {
+    let authority = Authority::new();
+    let identity = authority.issue_for_clients("localhost");
+    let server = Server::answering(Some(authority.server(identity, false, &[])), OK).await;
+    let reason = tls_reason(never_left(send(&exchange(&trusting(&authority)), &server.uri()).await));
+    assert!(reason.contains("serverAuth"), "{reason}");
+}
+
+#[test]
+fn every_refusal_of_a_certificate_says_what_helps() {
+    use rustls::{CertificateError as Certificate, OtherError};
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Named(&'static str);
+    let other = |name| Certificate::Other(OtherError(std::sync::Arc::new(Named(name))));
+    for certificate in [
+        Certificate::BadEncoding,
+        Certificate::Expired,
+        Certificate::NotValidYet,
+        Certificate::Revoked,
+        Certificate::UnhandledCriticalExtension,
+        Certificate::UnknownIssuer,
+        Certificate::UnknownRevocationStatus,
+        Certificate::ExpiredRevocationList,
+        Certificate::BadSignature,
+        Certificate::NotValidForName,
+        Certificate::InvalidPurpose,
+        Certificate::InvalidOcspResponse,
+        Certificate::ApplicationVerificationFailure,
+        other("CaUsedAsEndEntity"),
+        other("EndEntityUsedAsCa"),
+        other("NameConstraintViolation"),
+        other("MaximumPathDepthExceeded"),
+    ] {
+        let words = super::super::error::tls_words(&rustls::Error::InvalidCertificate(certificate.clone()));
+        let helps = ["must", "check", "tls.ca", "clock", "issued by"];
+        assert!(
+            helps.iter().any(|word| words.contains(word)),
+            "{certificate:?}: {words}"
+        );
+        assert!(!words.contains("OtherError"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_to_a_port_that_speaks_tls_points_to_https() {
+    let settings = trusting(&Authority::new());
+    let secure = Server::answering(Some(Authority::new().localhost(&[])), OK).await;
+    let closing = Server::tcp(|stream| async move { drop(stream) }).await;
+    for server in [&secure, &closing] {
+        let error = match send(&exchange(&settings), &server.uri_of("http")).await {
+            Sent::NoAnswer(error) | Sent::NeverLeft(error) => error,
+            Sent::Answered(reply) => panic!("{reply:?}"),
+        };
+        assert!(error.to_string().contains("https://"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_certificate_is_shown_where_it_is_asked_for() {
     let authority = Authority::new();
     let config = authority.server(authority.issue("localhost"), true, &[]);
