@@ -114,6 +114,7 @@ fn what_init_writes_passes_check_once_its_variables_are_set() {
             assert!(written.status.success());
             fs::write(folder.path().join("bearerd.yaml"), &written.stdout).unwrap();
             let config = String::from_utf8(written.stdout).unwrap();
+            assert!(config.ends_with("}\n"), "{config}");
 
             let (code, output, errors) = check(folder.path(), &[], &variables(&config));
             assert_eq!(code, 0, "{setting} {choice:?}: {errors}\n{config}");

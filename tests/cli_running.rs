@@ -27,6 +27,7 @@ state: { store: sqlite, path: DIR/state.db }
 log: { format: json }
 credentials:
   shop: { grant: { type: static, token: canary } }
+  secret: { grant: { type: static, token: \"${env:SECRET}\" } }
   idp:
     required: REQUIRED
     grant: { type: password, token_url: \"http://127.0.0.1:1/token\", client_id: x, username: u, password: p }
@@ -48,6 +49,10 @@ fn configured(required: bool) -> TempDir {
 fn bearerd(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
     command.env_clear().current_dir(folder).args(arguments);
+    // The proxy alone has the secret: whoever asks it needs none.
+    if matches!(arguments, [] | ["run"]) {
+        command.env("SECRET", "canary");
+    }
     command
 }
 
@@ -120,7 +125,7 @@ fn health_status_and_login_ask_the_running_one() {
     assert!(errors.contains("fixed token"), "{errors}");
     let (code, _, errors) = running.ask(&["login", "sohp"]);
     assert_eq!(code, 1);
-    assert!(errors.contains("it has: idp, shop"), "{errors}");
+    assert!(errors.contains("it has: idp, secret, shop"), "{errors}");
     let (code, _, errors) = running.ask(&["login", "idp"]);
     assert_eq!(code, 1, "nobody answers at its token endpoint");
     assert!(errors.starts_with("bearerd: credential 'idp': "), "{errors}");

@@ -643,3 +643,51 @@ fn a_name_is_captured_once() {
         "{told:?}"
     );
 }
+
+#[test]
+fn what_a_parameter_spoils_is_one_fault_at_the_parameter() {
+    let used = "upstreams: { u: { credential: a } }\n";
+    for (params, told) in [
+        (
+            "base_url: http://a.example",
+            "bearerd.yaml:4:25: credentials.a.params.base_url: this URL is plain http and not of this host, so the \
+             credential would be sent in the clear; use https, or say `insecure: true` on the credential and on its \
+             upstream",
+        ),
+        (
+            "base_url: https://a:b@a.example",
+            "bearerd.yaml:4:25: credentials.a.params.base_url: this URL's host is not a host's name or address alone; \
+             user and password belong into `basic`, not into the URL",
+        ),
+        (
+            "base_url: https://a.example, fields_in: jsn",
+            "bearerd.yaml:4:55: credentials.a.params.fields_in: fields go in one of query, form, json; did you mean \
+             `json`?",
+        ),
+        (
+            "base_url: https://a.example, token_path: \"/a b\"",
+            "bearerd.yaml:4:56: credentials.a.params.token_path: this is no path of a URL; percent-encode what a path \
+             can't hold, such as a space",
+        ),
+        (
+            "base_url: https://a.example, refresh_prefix: \"a\\nb \"",
+            "bearerd.yaml:4:60: credentials.a.params.refresh_prefix: this holds a control character, so it can't stand \
+             in a header field; a secret's file may hold more than the secret",
+        ),
+        (
+            "base_url: https://a.example, username: \"a:b\"",
+            "bearerd.yaml:4:54: credentials.a.params.username: a Basic user name can't hold a colon",
+        ),
+    ] {
+        let text = format!("    preset: pos\n    params: {{ {params} }}\n{used}");
+        assert_eq!(credential_faults(&text), [told], "{params}");
+    }
+    // What the operator wrote over the preset is mended there.
+    let own = "    preset: pos\n    params: { base_url: http://a.example }\n    insecure: true\n    \
+               sign_in: { request: { fields_in: jsn } }\n";
+    let told = credential_faults(own);
+    assert!(
+        told.len() == 1 && told[0].starts_with("bearerd.yaml:6:38: credentials.a.sign_in.request.fields_in: "),
+        "{told:?}"
+    );
+}

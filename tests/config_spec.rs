@@ -468,3 +468,42 @@ log: { format: json, level: \"info,bearerd=debug\", file: b.log, access: false }
     assert_eq!((config.log.format, config.log.access), (Some(LogFormat::Json), false));
     assert_eq!(config.log.file, Some("b.log".into()));
 }
+
+#[test]
+fn who_asks_the_running_one_needs_no_secret_of_the_config() {
+    let text = "\
+probes: { bind: 127.0.0.1:1 }
+admin: { bind: \"unix:/run/b.sock\" }
+state: { path: \"${env:NOT_SET}\" }
+tls: { ca: /no/such.pem }
+log: { level: verbos }
+credentials:
+  pos: { preset: pos, params: { base_url: \"${env:NOT_SET}\", username: \"${file:/no/such}\", fields_in: \"${env:NOT_SET}\" } }
+  idp: { grant: { type: password, token_url: \"${env:NOT_SET}\", client_id: \"${env:NOT_SET}\", username: u },
+         tls: { client_cert: /no/such.pem, client_key: /no/such.pem } }
+upstreams: { u: { url: \"${env:NOT_SET}\" } }
+routes: { r: { upstream: gone } }
+";
+    let files = [("bearerd.yaml", text)];
+    let paths = [PathBuf::from("bearerd.yaml")];
+    let found = bearerd::config::addresses(&paths, &surroundings(&files, &[])).unwrap();
+    assert_eq!(found.probes, Some(Bind::Tcp(([127, 0, 0, 1], 1).into())));
+    assert_eq!(found.admin, Some(Bind::Unix("/run/b.sock".into())));
+
+    let specs = bearerd::config::specs(&paths, &surroundings(&files, &[])).unwrap();
+    let asked = |name: &str| -> Vec<String> {
+        let spec = &specs[&name.parse().unwrap()];
+        spec.ask.iter().map(|ask| ask.name.clone()).collect()
+    };
+    assert_eq!(asked("pos"), ["password"]);
+    assert_eq!(asked("idp"), ["password"]);
+
+    // What is wrong with the addresses themselves is told, and with them alone.
+    let env = [("BEARERD__ADMIN__BIND", "${env:NOT_SET}")];
+    let told = bearerd::config::addresses(&paths, &surroundings(&files, &env)).unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "BEARERD__ADMIN__BIND: admin.bind: the environment variable NOT_SET is not set; set it, or give the value \
+         another way"
+    );
+}

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential},
+    config::checked::{Bind, Credential},
     credential::{Spec, browser::Browser, grant::Request},
     name::CredentialName,
     template::Scope,
@@ -105,14 +105,14 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
     let clock = Clock::system();
     let mut checks = Vec::new();
     checks.push(runtime.block_on(store::look(&config.state, &clock)));
-    let running = running(config, &mut checks);
+    let running = running(files, &mut checks);
     for (name, credential) in &config.credentials {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
         runtime.block_on(credential_checks(credential, &clock, &mut checks));
         if options.sign_in {
-            checks.extend(sign_in(&credential.spec, running));
+            checks.extend(sign_in(&credential.spec, running.as_ref()));
         }
     }
     for (name, upstream) in &config.upstreams {
@@ -141,13 +141,13 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
 }
 
 /// The admin listener of the one that runs, if one does.
-fn running<'a>(config: &'a Config, checks: &mut Vec<Check>) -> Option<&'a Bind> {
-    let asked = status::admin(config).and_then(|admin| status::fetch(admin).map(|_| admin));
+fn running(files: &[PathBuf], checks: &mut Vec<Check>) -> Option<Bind> {
+    let asked = status::admin(files).and_then(|admin| status::fetch(&admin).map(|_| admin));
     match asked {
         Ok(admin) => {
             checks.push(Check::ok(
                 "bearerd",
-                format!("runs, and answers at {}", call::shown(admin)),
+                format!("runs, and answers at {}", call::shown(&admin)),
             ));
             Some(admin)
         }

@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     Failure,
     call::{Ask, call},
-    load::load,
+    load::addresses,
 };
 use crate::{admin::Readiness, config::checked::Bind};
 
@@ -15,8 +15,7 @@ use crate::{admin::Readiness, config::checked::Bind};
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn execute(files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
-    let loaded = load(files)?;
-    let probes = loaded.config.probes.ok_or_else(|| {
+    let probes = addresses(files)?.probes.ok_or_else(|| {
         Failure::failed("the config has no probes listener to ask: add `probes: { bind: \"127.0.0.1:9900\" }`")
     })?;
     ask(&probes, output)

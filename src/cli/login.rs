@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{
     Failure, ask,
     call::{self, call},
-    load::load,
+    load::specs,
     status::{admin, fetch},
 };
 use crate::{
@@ -44,43 +44,36 @@ pub(super) struct Options {
 }
 
 pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
-    let loaded = load(files)?;
-    let config = &loaded.config;
-    let known = || {
-        config
-            .credentials
-            .keys()
-            .map(CredentialName::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    // The running one has the secrets; here it takes the questions only.
+    let specs = specs(files)?;
+    let known = || specs.keys().map(CredentialName::as_str).collect::<Vec<_>>().join(", ");
     let credential = options
         .credential
         .parse::<CredentialName>()
         .ok()
-        .and_then(|name| config.credentials.get(&name));
-    let Some(credential) = credential else {
+        .and_then(|name| specs.get(&name));
+    let Some(spec) = credential else {
         return Err(Failure::Failed(format!(
             "the config has no credential '{}'; it has: {}",
             options.credential,
             known()
         )));
     };
-    let errand = Errand::of(&credential.spec, options.step.as_deref()).map_err(Failure::Failed)?;
-    let admin = admin(config)?;
+    let errand = Errand::of(spec, options.step.as_deref()).map_err(Failure::Failed)?;
+    let admin = admin(files)?;
     // Nobody should type a password only to learn that nobody runs.
-    fetch(admin)?;
-    if let (None, Some(browser)) = (errand.step, &credential.spec.browser) {
+    fetch(&admin)?;
+    if let (None, Some(browser)) = (errand.step, &spec.browser) {
         let session = browser::Session {
-            admin,
-            credential: &credential.spec.name,
+            admin: &admin,
+            credential: &spec.name,
             output: &mut *output,
         };
         let detail = session.run(browser, options.no_browser)?;
         return Ok(writeln!(output, "{detail}")?);
     }
     let answers = ask::ask(errand.questions.iter().copied())?;
-    let detail = send(admin, &credential.spec.name, errand.step, &answers)?;
+    let detail = send(&admin, &spec.name, errand.step, &answers)?;
     Ok(writeln!(output, "{detail}")?)
 }
 

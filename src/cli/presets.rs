@@ -23,8 +23,25 @@ pub(super) fn execute(options: &Options, output: &mut dyn Write) -> Result<(), F
 pub(super) fn named<'a>(presets: &'a [About], name: &str) -> Result<&'a About, Failure> {
     presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
         let names: Vec<&str> = presets.iter().map(|preset| preset.name).collect();
-        Failure::Usage(format!("there is no preset '{name}'; there are: {}", names.join(", ")))
+        let meant: Vec<&str> = names.iter().copied().filter(|preset| is_part(name, preset)).collect();
+        let meant = match &*meant {
+            [] => config::closest(name, names.iter().copied()).into_iter().collect(),
+            _ => meant,
+        };
+        let meant = match &*meant {
+            [] => String::new(),
+            meant => format!("did you mean '{}'? ", meant.join("' or '")),
+        };
+        Failure::Usage(format!(
+            "there is no preset '{name}'; {meant}there are: {}",
+            names.join(", ")
+        ))
     })
+}
+
+/// Whether these are words of a preset's name.
+fn is_part(name: &str, preset: &str) -> bool {
+    !name.is_empty() && format!("-{preset}-").contains(&format!("-{}-", name.replace('_', "-").to_lowercase()))
 }
 
 fn list(presets: &[About], output: &mut dyn Write) -> io::Result<()> {
@@ -76,4 +93,28 @@ fn section(output: &mut dyn Write, head: &str, parts: &[(String, String)]) -> io
         .map(|(name, about)| [name.clone(), about.clone()])
         .collect();
     table::write(output, [head, "ABOUT"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str) -> String {
+        named(&config::presets(), name).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_one_is_answered_with_what_was_meant() {
+        assert!(
+            refusal("fluent").starts_with(
+                "there is no preset 'fluent'; did you mean 'fluent-commerce' or 'fluent-commerce-integration'? there \
+                 are: flow-retail-integration, "
+            ),
+            "{}",
+            refusal("fluent")
+        );
+        assert!(refusal("flow_retail_user").contains("did you mean 'flow-retail-user'?"));
+        assert!(refusal("flowlu-apikey").contains("did you mean 'flowlu-api-key'?"));
+        assert!(refusal("zzzz").starts_with("there is no preset 'zzzz'; there are: "));
+    }
 }

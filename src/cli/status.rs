@@ -12,13 +12,13 @@ use http::Method;
 use super::{
     Failure,
     call::{Ask, call, detail},
-    load::load,
+    load::addresses,
     table,
 };
 use crate::{
-    admin::{Moment, Status},
+    admin::{CredentialStatus, Moment, Status},
     clock::Clock,
-    config::checked::{Bind, Config},
+    config::checked::Bind,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,8 +31,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Write) -> Result<(), Failure> {
-    let loaded = load(files)?;
-    let body = fetch(admin(&loaded.config)?)?;
+    let body = fetch(&admin(files)?)?;
     if options.json {
         output.write_all(&body)?;
         return Ok(writeln!(output)?);
@@ -61,8 +60,8 @@ pub(super) fn fetch(admin: &Bind) -> Result<Bytes, Failure> {
 }
 
 /// The admin listener's address.
-pub(super) fn admin(config: &Config) -> Result<&Bind, Failure> {
-    config.admin.as_ref().ok_or_else(|| {
+pub(super) fn admin(files: &[PathBuf]) -> Result<Bind, Failure> {
+    addresses(files)?.admin.ok_or_else(|| {
         Failure::failed(
             "the config has no admin listener to ask: add `admin: { bind: \"127.0.0.1:9901\" }` and restart bearerd",
         )
@@ -78,7 +77,13 @@ fn write(status: &Status, now: Moment, output: &mut dyn Write) -> io::Result<()>
         span(status.uptime_seconds),
         verdict.as_str().unwrap_or_default()
     )?;
-    for reason in &status.readiness.reasons {
+    // What is wrong with a credential is told once, below, with what to do about it.
+    let (of_credentials, others): (Vec<_>, Vec<_>) = status
+        .readiness
+        .reasons
+        .iter()
+        .partition(|reason| status.credentials.iter().any(|credential| is_about(reason, credential)));
+    for reason in others {
         writeln!(output, "  {reason}")?;
     }
     writeln!(output)?;
@@ -102,15 +107,35 @@ fn write(status: &Status, now: Moment, output: &mut dyn Write) -> io::Result<()>
     let head = ["CREDENTIAL", "STATE", "SUBJECTS", "GENERATION", "EXPIRES", "RENEWS"];
     table::write(output, head, &rows)?;
     for credential in &status.credentials {
-        if let Some(error) = &credential.last_error {
-            let when = relative(error.at, now);
-            writeln!(output, "\n{}: {} ({when})", credential.name, error.text)?;
+        let name = &credential.name;
+        let reason = of_credentials.iter().find(|reason| is_about(reason, credential));
+        let error = credential.last_error.as_ref();
+        let Some(mut trouble) = reason
+            .map(|reason| (*reason).clone())
+            .or_else(|| error.map(|error| format!("{name}: {}", error.text)))
+        else {
+            if let Some(what) = &credential.what_to_do {
+                writeln!(output, "\n{name}: what to do: {what}")?;
+            }
+            continue;
+        };
+        if let Some(error) = error {
+            trouble.push_str(&format!(" ({})", relative(error.at, now)));
         }
-        if let Some(what) = &credential.what_to_do {
-            writeln!(output, "\n{}: what to do: {what}", credential.name)?;
+        writeln!(output, "\n{trouble}")?;
+        // A trouble's own words may end with the same advice.
+        if let Some(what) = credential.what_to_do.as_ref().filter(|what| !trouble.contains(*what)) {
+            writeln!(output, "  what to do: {what}")?;
         }
     }
     Ok(())
+}
+
+/// Whether a reason of the verdict is this credential's.
+fn is_about(reason: &str, credential: &CredentialStatus) -> bool {
+    reason
+        .strip_prefix(credential.name.as_str())
+        .is_some_and(|rest| rest.starts_with(": "))
 }
 
 /// A moment as people say it.
@@ -135,7 +160,7 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{CredentialStatus, LastError, Readiness, Ready};
+    use crate::admin::{LastError, Readiness, Ready};
 
     #[test]
     fn the_page_says_what_to_do() {
@@ -174,7 +199,10 @@ mod tests {
             uptime_seconds: 90_061,
             readiness: Readiness {
                 status: Ready::Degraded,
-                reasons: vec!["pos has no usable token".into()],
+                reasons: vec![
+                    "the store can't be written".into(),
+                    "pos: no usable token: invalid_grant".into(),
+                ],
             },
             credentials: vec![live, dead],
         };
@@ -182,15 +210,14 @@ mod tests {
         write(&status, Moment(1_000_000), &mut output).unwrap();
         let expected = "\
 bearerd 1.2.3, up for 1 d 1 h: degraded
-  pos has no usable token
+  the store can't be written
 
 CREDENTIAL  STATE            SUBJECTS  GENERATION  EXPIRES      RENEWS
 fluent      live, not saved  -         1.12        in 1 h 2 min  in 1 min 1 s
 pos         login_required   -         1.12        30 s ago      -
 
-pos: invalid_grant (15 min 0 s ago)
-
-pos: what to do: bearerd login pos
+pos: no usable token: invalid_grant (15 min 0 s ago)
+  what to do: bearerd login pos
 ";
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(squeezed(&String::from_utf8(output).unwrap()), squeezed(expected));

@@ -102,7 +102,7 @@ impl fmt::Display for Faults {
 }
 
 /// The known word that an unknown one was probably meant to be.
-pub(super) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Below this two words merely share letters.
     const ALIKE: f64 = 0.72;
     known

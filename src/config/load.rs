@@ -21,6 +21,7 @@ use super::{
     preset, raw,
     read::{Reader, Sink},
 };
+use crate::{credential::Spec, name::CredentialName};
 
 /// Where a config is looked for when none is named.
 const PLACES: [&str; 2] = ["bearerd.yaml", "/etc/bearerd/bearerd.yaml"];
@@ -69,6 +70,15 @@ pub struct Loaded {
     pub warnings: Vec<Fault>,
 }
 
+/// Where the running one listens for commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// The probes listener.
+    pub probes: Option<checked::Bind>,
+    /// The admin listener.
+    pub admin: Option<checked::Bind>,
+}
+
 /// The files of a config: those named, else `$BEARERD_CONFIG`, else the first there is of `./bearerd.yaml` and
 /// `/etc/bearerd/bearerd.yaml`.
 pub fn find(named: &[PathBuf], surroundings: &Surroundings) -> Result<Vec<PathBuf>, Faults> {
@@ -96,6 +106,56 @@ pub fn find(named: &[PathBuf], surroundings: &Surroundings) -> Result<Vec<PathBu
 /// Loads a config from these files, each laid over those before it, and the environment over all; see [`find`].
 pub fn load(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Loaded, Faults> {
     let paths = find(paths, surroundings)?;
+    let (root, found) = layers(&paths, surroundings)?;
+    read(root, found, paths, surroundings)
+}
+
+/// Where the running one listens for commands, and nothing else of the config: it takes no secret to ask for that.
+pub fn addresses(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Addresses, Faults> {
+    with_section(&["probes", "admin"], paths, surroundings, false, |check, raw| {
+        Addresses {
+            probes: check.probes(&raw.probes),
+            admin: check.admin(&raw.admin),
+        }
+    })
+}
+
+/// What the credentials ask for and how they sign in, without a secret read: something stands where each would.
+/// Enough to ask a person the right questions, and of no use for a token request.
+pub fn specs(paths: &[PathBuf], surroundings: &Surroundings) -> Result<BTreeMap<CredentialName, Arc<Spec>>, Faults> {
+    with_section(&["credentials"], paths, surroundings, true, check::specs)
+}
+
+/// Checks some sections of a config as if there were no others.
+fn with_section<T>(
+    sections: &[&str],
+    paths: &[PathBuf],
+    surroundings: &Surroundings,
+    blind: bool,
+    checked: impl FnOnce(&Check<'_>, &raw::Config) -> T,
+) -> Result<T, Faults> {
+    let paths = find(paths, surroundings)?;
+    let (mut root, found) = layers(&paths, surroundings)?;
+    if let Node::Map(entries) = &mut root {
+        entries.retain(|(name, _)| sections.contains(&name.as_str()));
+    }
+    let of_these = |fault: &Fault| fault.path.keys().next().is_none_or(|name| sections.contains(&name));
+    let sink = Sink {
+        index: &found.index,
+        faults: RefCell::new(found.faults.into_iter().filter(of_these).collect()),
+    };
+    let raw = raw_of(&mut root, &sink);
+    let mut check = Check::new(&found.index, surroundings, sink.faults.into_inner());
+    check.blind = blind;
+    let checked = checked(&check, &raw);
+    match check.finish().0 {
+        faults if faults.is_empty() => Ok(checked),
+        faults => Err(Faults::of(faults)),
+    }
+}
+
+/// The layers of a config over one another, and what was found in them.
+fn layers(paths: &[PathBuf], surroundings: &Surroundings) -> Result<(Node, Found), Faults> {
     let found = Arc::new(Mutex::new(Found::default()));
     let mut builder = config::Config::builder();
     let mut unread = Vec::new();
@@ -135,7 +195,7 @@ pub fn load(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Loaded, Fa
         )
     });
     match root {
-        Ok(root) if !found.cut => read(root, found, paths, surroundings),
+        Ok(root) if !found.cut => Ok((root, found)),
         Ok(_) => Err(Faults::of(found.faults)),
         // The crate's own errors may show values, and there is none that our layers can cause.
         Err(_) => {
@@ -166,13 +226,7 @@ fn read(mut root: Node, found: Found, paths: Vec<PathBuf>, surroundings: &Surrou
         index: &found.index,
         faults: RefCell::new(found.faults),
     };
-    lay_presets(&mut root, &sink);
-    let reader = Reader {
-        node: &root,
-        path: KeyPath::default(),
-        sink: &sink,
-    };
-    let raw = raw::Config::deserialize(reader).unwrap_or_default();
+    let raw = raw_of(&mut root, &sink);
     let check = Check::new(&found.index, surroundings, sink.faults.into_inner());
     let config = check::config(&check, &raw, &paths);
     let (faults, warnings, named) = check.finish();
@@ -184,6 +238,17 @@ fn read(mut root: Node, found: Found, paths: Vec<PathBuf>, surroundings: &Surrou
         }),
         _ => Err(Faults::of(faults)),
     }
+}
+
+/// A tree as the serde mirror, presets laid under.
+fn raw_of(root: &mut Node, sink: &Sink<'_>) -> raw::Config {
+    lay_presets(root, sink);
+    let reader = Reader {
+        node: root,
+        path: KeyPath::default(),
+        sink,
+    };
+    raw::Config::deserialize(reader).unwrap_or_default()
 }
 
 /// Lays each credential over its preset.

@@ -18,8 +18,8 @@ pub mod raw;
 mod read;
 mod resolve;
 
-pub use fault::{Fault, Faults, Origin};
-pub use load::{Loaded, Surroundings, find, load};
+pub use fault::{Fault, Faults, Origin, closest};
+pub use load::{Addresses, Loaded, Surroundings, addresses, find, load, specs};
 pub use node::KeyPath;
 pub use preset::{About, Parameter, presets};
 

@@ -125,7 +125,20 @@ impl Check<'_> {
         }
     }
 
+    /// Where to mend a text that a preset wrote: the first parameter in it that is given. What the operator wrote is
+    /// mended where it stands.
+    pub(super) fn cause(&self, field: &Field<Text>, at: &KeyPath, params: Option<&Params<'_>>) -> KeyPath {
+        let cause = match (field, params) {
+            (Field::Given(Text(text)), Some(params)) if !self.index.has(at) => given_in(text, params, 0),
+            _ => None,
+        };
+        cause.unwrap_or_else(|| at.clone())
+    }
+
     fn typed(&self, template: Template, kind: Kind, at: &KeyPath) -> Param {
+        if self.blind {
+            return Param::Parts(template.parts().to_vec());
+        }
         // What is known per request only is something plain, as far as its type goes.
         let stand_in = |_: Scope, _: &str| Some("x".to_owned());
         let text = template.render(&stand_in).unwrap_or_default();
@@ -144,11 +157,12 @@ impl Check<'_> {
                 self.fault(at, "a path begins with a slash".into(), None);
                 Param::Faulty
             }
-            Kind::Url if !text.parse::<http::Uri>().is_ok_and(|url| url.scheme().is_some()) => {
+            // It stands behind a URL: what no path holds would spoil the whole, and is told where it was given.
+            Kind::Path if text.contains('#') || format!("http://x{text}").parse::<http::Uri>().is_err() => {
                 self.fault(
                     at,
-                    "this is no URL".into(),
-                    Some("it is to be `https://HOST/PATH`".into()),
+                    "this is no path of a URL".into(),
+                    Some("percent-encode what a path can't hold, such as a space".into()),
                 );
                 Param::Faulty
             }
@@ -156,6 +170,8 @@ impl Check<'_> {
                 self.fault(at, "a base URL has no query and no fragment".into(), None);
                 Param::Faulty
             }
+            // Whether it may be plain http is up to what uses it.
+            Kind::Url if self.uri(&template, at, true).is_none() => Param::Faulty,
             Kind::Url => Param::Parts(without_final_slash(template.parts())),
             _ => Param::Parts(template.parts().to_vec()),
         }
@@ -178,6 +194,27 @@ impl Check<'_> {
         let hint = (!about.is_empty()).then(|| format!("`{name}` is: {about}"));
         self.fault_at_key(&params.credential, message, hint);
     }
+}
+
+fn given_in(text: &str, params: &Params<'_>, depth: usize) -> Option<KeyPath> {
+    let pieces = parse(text).ok().filter(|_| depth <= DEEPEST_DEFAULT)?;
+    pieces.iter().find_map(|piece| match piece {
+        Piece::Reference { scope, name } if scope == "param" => given_for(name, params, depth),
+        _ => None,
+    })
+}
+
+/// The parameter itself, else one that its default is made of.
+fn given_for(name: &str, params: &Params<'_>, depth: usize) -> Option<KeyPath> {
+    if params
+        .given
+        .and_then(|given| given.get(name))
+        .is_some_and(|field| !field.is_absent())
+    {
+        return Some(params.credential.key("params").key(name));
+    }
+    let Text(default) = params.preset.param(name)?.default.given()?;
+    given_in(default, params, depth + 1)
 }
 
 /// Paths are put behind a URL, and they begin with a slash.

@@ -87,9 +87,9 @@ impl Check<'_> {
             return Some("form".to_owned());
         }
         let place = self.word(field, at, terms)?;
-        if !FIELDS_IN.contains(&place.as_str()) {
+        if !self.blind && !FIELDS_IN.contains(&place.as_str()) {
             self.fault(
-                at,
+                &self.cause(field, at, terms.params),
                 format!("fields go in one of {}", FIELDS_IN.join(", ")),
                 suggestion(&place, FIELDS_IN),
             );

@@ -127,7 +127,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn probes(&self, field: &Field<raw::Probes>) -> Option<Bind> {
+    pub(in crate::config) fn probes(&self, field: &Field<raw::Probes>) -> Option<Bind> {
         let raw = field.given()?;
         let at = KeyPath::of(["probes"]);
         let bind = self.bind(&raw.bind, &at)?;
@@ -135,7 +135,7 @@ impl Check<'_> {
         Some(bind)
     }
 
-    pub(super) fn admin(&self, field: &Field<raw::Admin>) -> Option<Bind> {
+    pub(in crate::config) fn admin(&self, field: &Field<raw::Admin>) -> Option<Bind> {
         let raw = field.given()?;
         let at = KeyPath::of(["admin"]);
         let bind = self.bind(&raw.bind, &at)?;

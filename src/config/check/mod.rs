@@ -23,6 +23,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,13 +38,19 @@ use super::{
     raw::{self, Entries, Field, Text},
     resolve::AT_LOAD,
 };
-use crate::name::{CredentialName, NameError};
+use crate::{
+    credential::Spec,
+    name::{CredentialName, NameError},
+};
 
 /// What is in a file, or why it can't be read.
 type Content = Result<Zeroizing<Vec<u8>>, String>;
 
 /// What checking needs and what it finds.
 pub(super) struct Check<'a> {
+    /// Whether variables and files are left alone, and something stands in for what they hold: enough to know what a
+    /// config asks for, and of no use for running it.
+    pub(super) blind: bool,
     pub(super) index: &'a Index,
     pub(super) surroundings: &'a Surroundings,
     faults: RefCell<Vec<Fault>>,
@@ -59,6 +66,7 @@ pub(super) struct Check<'a> {
 impl<'a> Check<'a> {
     pub(super) fn new(index: &'a Index, surroundings: &'a Surroundings, faults: Vec<Fault>) -> Self {
         Self {
+            blind: false,
             index,
             surroundings,
             unread: faults.iter().map(|fault| fault.path.clone()).collect(),
@@ -200,8 +208,34 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     let log = check.log(&raw.log);
     let common = check.common_tls(&raw.tls);
 
-    let section = KeyPath::of(["credentials"]);
     let durable = !matches!(state, Some(checked::State::Memory));
+    let (credentials, uses) = credentials(check, raw, &common, durable);
+    let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
+    let routes = check.routes(raw, &upstreams, &credentials);
+    check.stray_variables();
+    Some(checked::Config {
+        listeners,
+        probes,
+        admin,
+        state: state?,
+        credentials,
+        upstreams,
+        routes,
+        log: log?,
+    })
+}
+
+/// The credentials of a config by name, and the presets that they use.
+fn credentials<'a>(
+    check: &Check<'_>,
+    raw: &'a raw::Config,
+    common: &checked::Tls,
+    durable: bool,
+) -> (
+    BTreeMap<CredentialName, checked::Credential>,
+    BTreeMap<String, credential::Use<'a>>,
+) {
+    let section = KeyPath::of(["credentials"]);
     let mut credentials = BTreeMap::new();
     let mut uses = BTreeMap::new();
     for (name, credential) in entries(&raw.credentials) {
@@ -219,23 +253,19 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
                 None,
             );
         }
-        if let (Some(built), Some(name)) = (check.credential(&parsed_or_any, &used, &common, durable), parsed) {
+        if let (Some(built), Some(name)) = (check.credential(&parsed_or_any, &used, common, durable), parsed) {
             credentials.insert(name, built);
         }
         uses.insert(name.clone(), used);
     }
+    (credentials, uses)
+}
 
-    let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
-    let routes = check.routes(raw, &upstreams, &credentials);
-    check.stray_variables();
-    Some(checked::Config {
-        listeners,
-        probes,
-        admin,
-        state: state?,
-        credentials,
-        upstreams,
-        routes,
-        log: log?,
-    })
+/// What the credentials ask for and how they sign in.
+pub(super) fn specs(check: &Check<'_>, raw: &raw::Config) -> BTreeMap<CredentialName, Arc<Spec>> {
+    let (credentials, _) = credentials(check, raw, &checked::Tls::default(), true);
+    credentials
+        .into_iter()
+        .map(|(name, credential)| (name, credential.spec))
+        .collect()
 }

@@ -88,14 +88,15 @@ impl Check<'_> {
                 let (username, password) = (half(&basic.username, "username"), half(&basic.password, "password"));
                 let (username, password) = (username?, password?);
                 self.holds_token([&username, &password], &at)?;
-                if !self.fits_basic(&username, &password, &at) {
+                if !self.fits_basic((&username, &password), basic, &at, params) {
                     return None;
                 }
                 Some(Placement::Basic { username, password })
             }
             "header" => {
                 let name = self.placement_name(&raw.header, &at.key("header"), params);
-                let name = name.and_then(|name| self.header_name(&name, &at.key("header")));
+                let of_name = self.cause(&raw.header, &at.key("header"), params);
+                let name = name.and_then(|name| self.header_name(&name, &of_name));
                 let value = match self.value(&raw.value, &at.key("value"), terms) {
                     Resolved::Template(value) => value,
                     Resolved::LeftOut => Template::new(vec![access()]),
@@ -124,7 +125,7 @@ impl Check<'_> {
         let template = self.resolve(text, at, AT_LOAD, params).template()?;
         let name = template.render(&()).ok()?.expose_secret().to_owned();
         if name.is_empty() {
-            self.fault(at, "a name is missing".into(), None);
+            self.fault(&self.cause(field, at, params), "a name is missing".into(), None);
             return None;
         }
         Some(name)

@@ -78,6 +78,7 @@ impl Check<'_> {
         let text = template.render(&()).ok()?.expose_secret().to_ascii_uppercase();
         let method = Method::from_bytes(text.as_bytes()).ok();
         if method.is_none() {
+            let at = &self.cause(field, at, params);
             self.fault(at, "this is no HTTP method".into(), Some("such as GET or POST".into()));
         }
         method
@@ -94,7 +95,10 @@ impl Check<'_> {
             }
         };
         match self.resolve_url(text, at, terms.allowed, terms.params) {
-            Resolved::Template(url) => self.request_url(&url, at, terms.insecure).then_some(url),
+            Resolved::Template(url) => {
+                let at = self.cause(field, at, terms.params);
+                self.request_url(&url, &at, terms.insecure).then_some(url)
+            }
             Resolved::LeftOut => {
                 self.fault_at_key(at, "a URL is missing: its parameter is absent".into(), None);
                 None
@@ -153,7 +157,7 @@ impl Check<'_> {
             let name = self.header_name(name, &at);
             match self.value(value, &at, terms) {
                 Resolved::Template(template) => {
-                    let fits = self.fits_header(&template, &at);
+                    let fits = self.fits_header(&template, &self.cause(value, &at, params));
                     match (name, &mut headers) {
                         (Some(name), Some(headers)) if fits => headers.push((name, template)),
                         _ => headers = None,
@@ -222,7 +226,7 @@ impl Check<'_> {
             ),
         };
         // Form-encoded, each can hold anything (RFC 6749 §2.3.1).
-        if !form_encoded && !self.fits_basic(&username, &password, at) {
+        if !form_encoded && !self.fits_basic((&username, &password), raw, at, terms.params) {
             return None;
         }
         Some(Some(Basic {
@@ -234,17 +238,25 @@ impl Check<'_> {
 
     /// Whether what is known of Basic credentials can stand in them: RFC 7617 §2 knows no control characters, and a
     /// colon ends the user name.
-    pub(super) fn fits_basic(&self, username: &Template, password: &Template, at: &KeyPath) -> bool {
+    pub(super) fn fits_basic(
+        &self,
+        (username, password): (&Template, &Template),
+        raw: &raw::Basic,
+        at: &KeyPath,
+        params: Option<&Params<'_>>,
+    ) -> bool {
+        let of_username = self.cause(&raw.username, &at.key("username"), params);
+        let of_password = self.cause(&raw.password, &at.key("password"), params);
         let holds = |half: &Template, unfit: fn(char) -> bool| {
             half.render(&|_: Scope, _: &str| Some(String::new()))
                 .is_ok_and(|known| known.expose_secret().contains(unfit))
         };
         let mut fits = true;
-        for (half, key) in [(username, "username"), (password, "password")] {
+        for (half, at) in [(username, &of_username), (password, &of_password)] {
             if holds(half, char::is_control) {
                 fits = false;
                 self.fault(
-                    &at.key(key),
+                    at,
                     "this holds a control character, so it can't stand in Basic credentials".into(),
                     Some("a secret's file may have more than one line".into()),
                 );
@@ -252,7 +264,7 @@ impl Check<'_> {
         }
         if holds(username, |c| c == ':') {
             fits = false;
-            self.fault(&at.key("username"), "a Basic user name can't hold a colon".into(), None);
+            self.fault(&of_username, "a Basic user name can't hold a colon".into(), None);
         }
         fits
     }

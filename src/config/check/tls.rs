@@ -21,7 +21,7 @@ impl Check<'_> {
 
     /// The settings of one, each key over the common one.
     pub(super) fn tls(&self, field: &Field<raw::Tls>, common: &Tls, at: &KeyPath) -> Tls {
-        let Some(raw) = field.given() else {
+        let Some(raw) = field.given().filter(|_| !self.blind) else {
             return common.clone();
         };
         let mut tls = self.tls_files(&raw.ca, &raw.client_cert, &raw.client_key, common, at);

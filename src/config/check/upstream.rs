@@ -79,6 +79,10 @@ impl Check<'_> {
         match used.map(Use::params) {
             Some(Some(params)) => {
                 let url = self.parameter("base_url", &params);
+                let given = Field::Given(Text("${param:base_url}".to_owned()));
+                let own = at.key("url");
+                let cause = self.cause(&given, &own, Some(&params));
+                let at = if cause == own { at } else { &cause };
                 if url.is_none() && params.preset.param("base_url").is_some_and(|it| !it.is_required()) {
                     // Which parameter is missing is a fault already.
                     return None;

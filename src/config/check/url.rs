@@ -15,6 +15,9 @@ const STAND_IN: &str = "x";
 impl Check<'_> {
     /// The URL of a request. What is known per request must not reach its scheme or authority.
     pub(super) fn request_url(&self, url: &Template, at: &KeyPath, insecure: bool) -> bool {
+        if self.blind {
+            return true;
+        }
         if let Some((scope, name)) = reference_in_origin(url) {
             self.fault(
                 at,
@@ -64,7 +67,8 @@ impl Check<'_> {
         })
     }
 
-    fn uri(&self, url: &Template, at: &KeyPath, insecure: bool) -> Option<Uri> {
+    /// A URL of an origin and perhaps a path; plain http is for this host, or `insecure`.
+    pub(in crate::config) fn uri(&self, url: &Template, at: &KeyPath, insecure: bool) -> Option<Uri> {
         let text = url.render_url(&|_: Scope, _: &str| Some(STAND_IN.to_owned())).ok()?;
         let text = text.expose_secret();
         let fault = |message: &str, hint: &str| {
@@ -103,9 +107,13 @@ impl Check<'_> {
             );
         }
         if *scheme == Scheme::HTTP && !insecure && !is_loopback(authority.host()) {
+            let is_parameter = at.keys().any(|key| key == "params");
             return fault(
                 "this URL is plain http and not of this host, so the credential would be sent in the clear",
-                "use https, or say `insecure: true`",
+                match is_parameter {
+                    true => "use https, or say `insecure: true` on the credential and on its upstream",
+                    false => "use https, or say `insecure: true`",
+                },
             );
         }
         Some(uri)
