@@ -691,3 +691,30 @@ fn what_a_parameter_spoils_is_one_fault_at_the_parameter() {
         "{told:?}"
     );
 }
+
+#[test]
+fn no_two_that_listen_share_an_address() {
+    for (text, told) in [
+        (
+            "listeners: { a: { bind: 127.0.0.1:1 }, b: { bind: localhost:1 } }",
+            "bearerd.yaml:1:51: listeners.b.bind: listener `a` has this address too; give each an address of its own",
+        ),
+        (
+            "probes: { bind: 0.0.0.0:8080, expose: true }",
+            "bearerd.yaml:1:17: probes.bind: listener `main` has this address too; give each an address of its own",
+        ),
+        (
+            "probes: { bind: 127.0.0.1:1 }\nadmin: { bind: 127.0.0.1:1 }",
+            "bearerd.yaml:2:16: admin.bind: the probes have this address too; give each an address of its own",
+        ),
+        (
+            "probes: { bind: unix:/s }\nadmin: { bind: unix:/s }",
+            "bearerd.yaml:2:16: admin.bind: the probes have this address too; give each an address of its own",
+        ),
+    ] {
+        assert_eq!(faults(text), [told], "{text}");
+    }
+    let apart = "listeners: { a: { bind: 127.0.0.1:0 }, b: { bind: 127.0.0.1:0 }, c: { bind: \"[::1]:1\" } }\n\
+                 probes: { bind: 127.0.0.1:1 }\nadmin: { bind: 127.0.0.2:1 }\n";
+    assert_eq!(faults(apart), [] as [String; 0]);
+}

@@ -10,12 +10,28 @@ use crate::{
         raw::{self, Entries, Field, Text},
     },
     log::filter,
+    name::ListenerName,
 };
 
 /// The file of the default store.
 const STATE_FILE: &str = "state.db";
 /// The same beside a config file, where it needs a name of its own.
 const STATE_FILE_BESIDE: &str = "bearerd-state.db";
+
+/// Whether one of these addresses can't be bound once the other is.
+fn overlap(one: &Bind, other: &Bind) -> bool {
+    match (one, other) {
+        (Bind::Tcp(one), Bind::Tcp(other)) => {
+            let all_of =
+                |one: &SocketAddr, other: &SocketAddr| one.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4();
+            // Each port 0 is a free one of its own.
+            one.port() == other.port()
+                && one.port() != 0
+                && (one.ip() == other.ip() || all_of(one, other) || all_of(other, one))
+        }
+        (one, other) => one == other,
+    }
+}
 
 impl Check<'_> {
     /// An address to bind; `expose` is whether it may be reached from elsewhere.
@@ -65,10 +81,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn listeners(
-        &self,
-        section: &Field<Entries<raw::Listener>>,
-    ) -> BTreeMap<crate::name::ListenerName, Listener> {
+    pub(super) fn listeners(&self, section: &Field<Entries<raw::Listener>>) -> BTreeMap<ListenerName, Listener> {
         let mut listeners = BTreeMap::new();
         if entries(section).is_empty() {
             if let Ok(name) = "main".parse() {
@@ -105,23 +118,34 @@ impl Check<'_> {
                 listeners.insert(name, listener);
             }
         }
-        self.guard_twice(&listeners);
         listeners
     }
 
-    /// Two listeners can't have one address.
-    fn guard_twice(&self, listeners: &BTreeMap<crate::name::ListenerName, Listener>) {
-        let all: Vec<_> = listeners.iter().collect();
-        for (nth, (name, listener)) in all.iter().enumerate() {
-            let free_port = matches!(listener.bind, Bind::Tcp(address) if address.port() == 0);
-            if let Some((other, _)) = all[..nth]
-                .iter()
-                .find(|(_, other)| other.bind == listener.bind && !free_port)
-            {
+    /// No two that listen can have one address.
+    pub(super) fn guard_twice(
+        &self,
+        listeners: &BTreeMap<ListenerName, Listener>,
+        probes: Option<&Bind>,
+        admin: Option<&Bind>,
+    ) {
+        let of_listener = |(name, listener): (&ListenerName, &'_ Listener)| {
+            let at = KeyPath::of(["listeners", name.as_str(), "bind"]);
+            (format!("listener `{name}` has"), listener.bind.clone(), at)
+        };
+        let mut all: Vec<_> = listeners.iter().map(of_listener).collect();
+        for (name, bind) in [("probes", probes), ("admin", admin)] {
+            let words = match name {
+                "probes" => "the probes have",
+                _ => "the admin listener has",
+            };
+            all.extend(bind.map(|bind| (words.to_owned(), bind.clone(), KeyPath::of([name, "bind"]))));
+        }
+        for (nth, (_, bind, at)) in all.iter().enumerate() {
+            if let Some((other, _, _)) = all[..nth].iter().find(|(_, other, _)| overlap(bind, other)) {
                 self.fault(
-                    &KeyPath::of(["listeners", name.as_str(), "bind"]),
-                    format!("listener `{other}` has this address too"),
-                    None,
+                    at,
+                    format!("{other} this address too"),
+                    Some("give each an address of its own".into()),
                 );
             }
         }

@@ -204,6 +204,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     let listeners = check.listeners(&raw.listeners);
     let probes = check.probes(&raw.probes);
     let admin = check.admin(&raw.admin);
+    check.guard_twice(&listeners, probes.as_ref(), admin.as_ref());
     let state = check.state(&raw.state, files);
     let log = check.log(&raw.log);
     let common = check.common_tls(&raw.tls);
