@@ -32,7 +32,7 @@ use crate::{
 
 /// How long a person may take over the provider's pages.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How many sign-ins of one credential may be under way; the oldest makes room.
+/// How many sign-ins of one credential are kept; the oldest makes room.
 const MOST: usize = 8;
 
 /// What a browser has to be shown.
@@ -265,6 +265,8 @@ impl Flows {
             let result = tokio::select! {
                 result = polling => result,
                 _ = closing.wait_for(|closing| *closing) => Err(LoginError::failed(Failure::Closing)),
+                // It made room for later ones. A token request under way is another task's, and goes on.
+                () = tell.closed() => Err(LoginError::NoFlow),
             };
             if let Err(error) = &result {
                 tracing::warn!(target: log::TOKEN, credential = spec.name.as_str(), %error,
