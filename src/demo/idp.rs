@@ -5,9 +5,11 @@
 //! let it be: S256 only (RFC 7636), codes are good once, polls that come too early are told to slow down (RFC 8628
 //! §3.5), and a refresh token that is sent again revokes its family (RFC 9700 §4.14.2).
 
+mod device;
+mod wire;
+
 use std::{
     collections::HashMap,
-    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -16,19 +18,22 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
+use self::{
+    device::Device,
+    wire::{Form, form, json, refused, serve, text},
+};
 use super::{
     authority::{Cause, Holder, Ledger, Rotation},
     count::{Counts, Tally},
     mint::{self, Mint},
 };
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 
 /// The one client, which is public (RFC 6749 §2.1).
 pub const CLIENT: &str = "erp";
@@ -39,11 +44,6 @@ const MINT: Mint = Mint {
     access: mint::url_safe,
     refresh: Some(mint::url_safe),
 };
-/// How long to wait before accepting again, when the machine is out of something.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// `slow_down` adds this (RFC 8628 §3.5).
-const SLOW_DOWN: Duration = Duration::from_secs(5);
-
 /// What a person at the browser does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Person {
@@ -104,15 +104,6 @@ struct Book {
 struct Code {
     challenge: String,
     redirect_uri: String,
-}
-
-struct Device {
-    user_code: String,
-    decided: Option<Person>,
-    expired: bool,
-    interval: Duration,
-    /// Not to be polled before.
-    next: Deadline,
 }
 
 impl Idp {
@@ -209,46 +200,6 @@ impl Idp {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    // The machine is out of something, for a while.
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
-            Some(_) = connections.join_next() => continue,
-        };
-        let shared = shared.clone();
-        connections.spawn(async move {
-            let service = service_fn(|request| {
-                let shared = shared.clone();
-                async move { Ok::<_, Infallible>(shared.answer(request).await) }
-            });
-            // However it ends, there is nobody left to tell.
-            let _ = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-    }
-}
-
-/// Parameters, the first of each name.
-type Form = HashMap<String, String>;
-
-fn form(encoded: &[u8]) -> Form {
-    let mut form = Form::new();
-    for (name, value) in form_urlencoded::parse(encoded) {
-        form.entry(name.into_owned()).or_insert_with(|| value.into_owned());
-    }
-    form
-}
-
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
@@ -310,48 +261,6 @@ impl Shared {
         response
     }
 
-    /// RFC 8628 §3.1 and §3.2.
-    fn device(&self, body: &Form) -> Response<Full<Bytes>> {
-        if body.get("client_id").map(String::as_str) != Some(CLIENT) {
-            return refused(StatusCode::UNAUTHORIZED, "invalid_client");
-        }
-        let (device_code, user_code) = (mint::url_safe(), mint::uuid()[..8].to_uppercase());
-        self.note(&[&device_code]);
-        let device = Device {
-            user_code: user_code.clone(),
-            decided: None,
-            expired: false,
-            interval: self.interval,
-            next: Deadline::after(self.clock.now(), self.interval),
-        };
-        self.book().devices.insert(device_code.clone(), device);
-        json(
-            StatusCode::OK,
-            &json!({
-                "device_code": device_code,
-                "user_code": user_code,
-                "verification_uri": format!("{}/activate", self.origin),
-                "verification_uri_complete": format!("{}/activate?user_code={user_code}", self.origin),
-                "expires_in": 600,
-                "interval": self.interval.as_secs(),
-            }),
-        )
-    }
-
-    /// A person with a browser.
-    fn activate(&self, query: &Form) -> Response<Full<Bytes>> {
-        let mut book = self.book();
-        let person = book.person;
-        let code = query.get("user_code");
-        match book.devices.values_mut().find(|device| Some(&device.user_code) == code) {
-            Some(device) => {
-                device.decided = Some(person);
-                text(StatusCode::OK, "thank you")
-            }
-            None => text(StatusCode::NOT_FOUND, "no such code"),
-        }
-    }
-
     async fn token(&self, body: &Form) -> Response<Full<Bytes>> {
         let given = |name: &str| body.get(name).map_or("", String::as_str);
         if given("client_id") != CLIENT {
@@ -394,43 +303,6 @@ impl Shared {
         self.issue()
     }
 
-    /// RFC 8628 §3.5.
-    fn poll(&self, device_code: &str) -> Response<Full<Bytes>> {
-        let mut book = self.book();
-        let now = self.clock.now();
-        let Book {
-            slow_downs, devices, ..
-        } = &mut *book;
-        let Some(device) = devices.get_mut(device_code) else {
-            return refused(StatusCode::BAD_REQUEST, "invalid_grant");
-        };
-        let is_early = !device.next.has_passed(now);
-        let slows_down = is_early || *slow_downs > 0;
-        if slows_down {
-            *slow_downs = slow_downs.saturating_sub(1);
-            device.interval += SLOW_DOWN;
-        }
-        device.next = Deadline::after(now, device.interval);
-        let (decided, expired) = (device.decided, device.expired);
-        if decided.is_some() || expired {
-            devices.remove(device_code);
-        }
-        drop(book);
-        self.counts.send_modify(|counts| {
-            counts.polls += 1;
-            counts.early_polls += u64::from(is_early);
-            counts.slow_downs += u64::from(slows_down);
-        });
-        let error = match (expired, decided) {
-            (true, _) => "expired_token",
-            (false, Some(Person::Agrees)) => return self.issue(),
-            (false, Some(Person::Refuses)) => "access_denied",
-            (false, None) if slows_down => "slow_down",
-            (false, None) => "authorization_pending",
-        };
-        refused(StatusCode::BAD_REQUEST, error)
-    }
-
     fn issue(&self) -> Response<Full<Bytes>> {
         let holder = Holder {
             name: "kari".into(),
@@ -454,7 +326,7 @@ impl Shared {
         )
     }
 
-    fn api(&self, headers: &http::HeaderMap) -> Response<Full<Bytes>> {
+    fn api(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let holder = match bearer.and_then(|value| value.strip_prefix("Bearer ")) {
             Some(token) => self.ledger.holder(token),
@@ -479,25 +351,4 @@ impl Shared {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn refused(status: StatusCode, error: &str) -> Response<Full<Bytes>> {
-    json(status, &json!({ "error": error }))
-}
-
-fn json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
-    whole(status, "application/json", value.to_string())
-}
-
-fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    whole(status, "text/plain; charset=utf-8", text.to_owned())
-}
-
-fn whole(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    response
 }
