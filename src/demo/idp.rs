@@ -53,6 +53,18 @@ pub enum Person {
     Refuses,
 }
 
+/// Which answers to token requests are held back: decided, and not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those to refreshes.
+    Refreshes,
+    /// Those to codes.
+    Codes,
+}
+
 /// What it has counted, besides what every emulated API counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct IdpCounts {
@@ -84,8 +96,7 @@ struct Shared {
     ledger: Ledger,
     tally: Arc<Tally>,
     counts: watch::Sender<IdpCounts>,
-    /// Whether answers to refreshes are held back.
-    held: watch::Sender<bool>,
+    held: watch::Sender<Hold>,
     book: Mutex<Book>,
     interval: Duration,
     /// Every code, verifier and token that was said: what a log must not hold.
@@ -121,7 +132,7 @@ impl Idp {
             clock,
             tally,
             counts: watch::Sender::default(),
-            held: watch::Sender::new(false),
+            held: watch::Sender::default(),
             book: Mutex::new(Book {
                 person: Person::Agrees,
                 slow_downs: 0,
@@ -174,8 +185,8 @@ impl Idp {
         self.shared.book().slow_downs = times;
     }
 
-    /// Holds back the answers to refreshes, or lets them go.
-    pub fn hold_refreshes(&self, hold: bool) {
+    /// Holds these answers back from now on, and lets others go.
+    pub fn hold(&self, hold: Hold) {
         self.shared.held.send_replace(hold);
     }
 
@@ -267,16 +278,18 @@ impl Shared {
             return refused(StatusCode::UNAUTHORIZED, "invalid_client");
         }
         match given("grant_type") {
-            "authorization_code" => self.exchange(body),
+            "authorization_code" => {
+                let answer = self.exchange(body);
+                self.let_go(Hold::Codes).await;
+                answer
+            }
             "urn:ietf:params:oauth:grant-type:device_code" => self.poll(given("device_code")),
             "refresh_token" => {
                 let renewed = self
                     .ledger
                     .renew(given("refresh_token"), CLIENT, MINT, Rotation::Rotate);
                 self.counts.send_modify(|counts| counts.refreshes += 1);
-                let mut held = self.held.subscribe();
-                // The sender is in `self`: waiting can't fail.
-                let _ = held.wait_for(|held| !held).await;
+                self.let_go(Hold::Refreshes).await;
                 match renewed {
                     Ok((_, pair)) => self.tokens(&pair.access, pair.refresh.as_deref()),
                     Err(_) => refused(StatusCode::BAD_REQUEST, "invalid_grant"),
@@ -284,6 +297,13 @@ impl Shared {
             }
             _ => refused(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
         }
+    }
+
+    /// Waits until such answers are not held back.
+    async fn let_go(&self, such: Hold) {
+        let mut held = self.held.subscribe();
+        // The sender is in `self`: waiting can't fail.
+        let _ = held.wait_for(|held| *held != such).await;
     }
 
     /// RFC 6749 §4.1.3, RFC 7636 §4.6.

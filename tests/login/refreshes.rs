@@ -1,5 +1,9 @@
 //! A sign-in by hand beside refreshes, and after the end of a chain.
 
+use std::thread;
+
+use bearerd::demo::idp::Hold;
+
 use crate::world::{World, eventually, redirected, visit};
 
 fn sign_in(world: &World) {
@@ -15,7 +19,7 @@ fn a_sign_in_by_hand_is_not_lost_to_a_refresh_in_flight() {
     let world = World::start();
     sign_in(&world);
     assert_eq!(world.position("code"), (1, 1));
-    world.idp.hold_refreshes(true);
+    world.idp.hold(Hold::Refreshes);
     assert_eq!(world.post("/credentials/code/refresh", "{}").status, 200);
     world.until(|counts| counts.refreshes == 1);
 
@@ -27,7 +31,7 @@ fn a_sign_in_by_hand_is_not_lost_to_a_refresh_in_flight() {
     );
     assert_eq!(world.get("code").status, 200);
 
-    world.idp.hold_refreshes(false);
+    world.idp.hold(Hold::Nothing);
     // The late answer of the older chain changes nothing; a refresh of the newer one works, so it is the one in use.
     assert_eq!(world.post("/credentials/code/refresh", "{}").status, 200);
     world.until(|counts| counts.refreshes == 2);
@@ -52,5 +56,33 @@ fn after_the_end_of_a_chain_requests_go_on_without_a_restart() {
     let after = world.get("code");
     assert_eq!((after.status, &*after.body), (200, "hello kari\n"));
     assert_eq!(world.position("code").0, 2);
+    world.end();
+}
+
+#[test]
+fn law_3_a_sign_in_that_cannot_be_saved_is_saved_as_soon_as_it_can_be() {
+    let world = World::start();
+    world.idp.hold(Hold::Codes);
+    let mut login = world.login(&["code"]);
+    let back = redirected(&login.line("http://"));
+    let browser = thread::spawn(move || visit(&back).status);
+    world.until(|counts| counts.codes == 1);
+
+    // Claimed and answered: now the store can't be written any more.
+    let other = rusqlite::Connection::open(world.path("state.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    world.idp.hold(Hold::Nothing);
+    world.logged("the tokens are not saved yet");
+    other.execute_batch("ROLLBACK").unwrap();
+
+    assert_eq!(browser.join().unwrap(), 200);
+    let (code, said) = login.end();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(world.get("code").status, 200);
+    assert_eq!(
+        (world.counted().codes, world.counted().codes_refused),
+        (1, 0),
+        "the code was sent once"
+    );
     world.end();
 }

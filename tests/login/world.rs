@@ -7,7 +7,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -109,7 +109,7 @@ pub(crate) struct World {
     runtime: Runtime,
     folder: TempDir,
     bearerd: Child,
-    log: Arc<Mutex<String>>,
+    log: Arc<(Mutex<String>, Condvar)>,
     reading: Option<JoinHandle<()>>,
 }
 
@@ -139,13 +139,14 @@ impl World {
                 "it ended before it was ready: {text}"
             );
         }
-        let log = Arc::new(Mutex::new(text));
+        let log = Arc::new((Mutex::new(text), Condvar::new()));
         let shared = log.clone();
         let reading = thread::spawn(move || {
             for line in lines.lines() {
-                let mut log = shared.lock().unwrap();
+                let mut log = shared.0.lock().unwrap();
                 log.push_str(&line.unwrap());
                 log.push('\n');
+                shared.1.notify_all();
             }
         });
         Self {
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -231,6 +232,13 @@ impl World {
         seen.expect("it never counted so much")
     }
 
+    /// Waits until the log says so.
+    pub(crate) fn logged(&self, words: &str) {
+        let (log, grown) = &*self.log;
+        let waited = grown.wait_timeout_while(log.lock().unwrap(), PATIENCE, |log| !log.contains(words));
+        assert!(!waited.unwrap().1.timed_out(), "the log never said: {words}");
+    }
+
     pub(crate) fn counted(&self) -> IdpCounts {
         *self.idp.watch().borrow()
     }
@@ -244,7 +252,7 @@ impl World {
         .unwrap();
         assert!(self.bearerd.wait().unwrap().success());
         self.reading.take().unwrap().join().unwrap();
-        let log = self.log.lock().unwrap();
+        let log = self.log.0.lock().unwrap();
         assert!(log.contains("a sign-in with a browser has begun"), "{log}");
         let said = self.idp.said();
         assert!(!said.is_empty());
