@@ -5,12 +5,16 @@
 
 #[cfg(test)]
 mod conformance;
+mod document;
+mod keys;
 pub mod ledger;
 mod memory;
 mod sqlite;
 mod transact;
 
 use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
+
+pub use keys::Keys;
 
 use crate::{
     clock::Clock,
@@ -27,9 +31,14 @@ pub fn memory(clock: Clock) -> Arc<dyn TokenStore> {
     Arc::new(transact::Ledgered(memory::Memory::new(clock)))
 }
 
-/// A store in an SQLite file, which several processes of one host may share. Blocks while the file is opened.
+/// A store in an SQLite file, which several processes of one host may share, without encryption. Blocks while the file
+/// is opened.
 pub fn sqlite(path: &Path, clock: Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
-    Ok(Arc::new(transact::Ledgered(sqlite::Sqlite::open(path, clock)?)))
+    Ok(Arc::new(transact::Ledgered(sqlite::Sqlite::open(
+        path,
+        Keys::none(),
+        clock,
+    )?)))
 }
 
 /// A fresh id, which no other process has.
@@ -162,6 +171,11 @@ impl Key {
         for byte in context.sign().as_ref() {
             text.push_str(&format!("{byte:02x}"));
         }
+        Self(text.into())
+    }
+
+    /// The key that reads so.
+    fn from_text(text: &str) -> Self {
         Self(text.into())
     }
 

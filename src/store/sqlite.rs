@@ -6,6 +6,7 @@
 
 mod fault;
 mod file;
+mod first;
 mod row;
 mod schema;
 
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use self::fault::Fault;
 use super::{
     Key, Pending, StoreError,
+    keys::Keys,
     ledger::{Change, Ruling, StoreNow},
     transact::Transact,
 };
@@ -42,19 +44,20 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A handle on the file.
 pub(super) struct Sqlite {
     clock: Clock,
+    keys: Keys,
     path: String,
     jobs: mpsc::Sender<Job>,
 }
 
 impl Sqlite {
     /// Opens the file, and makes it where there is none.
-    pub(super) fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::open_with(path, clock, patience)
+    pub(super) fn open(path: &Path, keys: Keys, clock: Clock) -> Result<Self, StoreError> {
+        Self::open_with(path, keys, clock, patience)
     }
 
-    fn open_with(path: &Path, clock: Clock, patience: fn(i32) -> bool) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, keys: Keys, clock: Clock, patience: fn(i32) -> bool) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        let connection = connect(path, patience).map_err(|fault| fault.tell("open its file", &name))?;
+        let connection = connect(path, &keys, patience).map_err(|fault| fault.tell("open its file", &name))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("sqlite".into())
@@ -62,6 +65,7 @@ impl Sqlite {
             .map_err(|error| Fault::from(error).tell("start its thread", &name))?;
         Ok(Self {
             clock,
+            keys,
             path: name,
             jobs,
         })
@@ -102,8 +106,8 @@ impl fmt::Debug for Sqlite {
 
 impl Transact for Sqlite {
     fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>> {
-        let key = key.clone();
-        self.run("load a record", move |connection| row::read(connection, &key))
+        let (key, keys) = (key.clone(), self.keys.clone());
+        self.run("load a record", move |connection| row::read(connection, &keys, &key))
     }
 
     fn transact<'a, A: Send + 'static>(
@@ -112,17 +116,17 @@ impl Transact for Sqlite {
         verb: &'static str,
         rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + 'static,
     ) -> Pending<'a, A> {
-        let (key, clock) = (key.clone(), self.clock.clone());
+        let (key, keys, clock) = (key.clone(), self.keys.clone(), self.clock.clone());
         self.run(verb, move |connection| {
             // Immediate: the record can't change between being read and being written.
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let record = row::read(&transaction, &key)?;
+            let record = row::read(&transaction, &keys, &key)?;
             // Read after the wait for the file's lock, which may have been longer than a lease has left.
             let now = StoreNow::of_host(clock.now());
             let Ruling { change, answer } = rule(record.as_ref(), now);
             match change {
                 Change::Keep => {}
-                Change::Put(record) => row::write(&transaction, &key, &record)?,
+                Change::Put(record) => row::write(&transaction, &keys, &key, &record)?,
                 Change::Remove => row::remove(&transaction, &key)?,
             }
             transaction.commit()?;
@@ -131,8 +135,9 @@ impl Transact for Sqlite {
     }
 
     fn subject_secret(&self) -> Pending<'_, [u8; 32]> {
-        self.run("read the key of its subjects", |connection| {
-            schema::subject_secret(connection)
+        let keys = self.keys.clone();
+        self.run("read the key of its subjects", move |connection| {
+            row::subject_secret(connection, &keys)
         })
     }
 
@@ -148,7 +153,7 @@ fn run(mut connection: Connection, queue: &mpsc::Receiver<Job>) {
     }
 }
 
-fn connect(path: &Path, patience: fn(i32) -> bool) -> Result<Connection, Fault> {
+fn connect(path: &Path, keys: &Keys, patience: fn(i32) -> bool) -> Result<Connection, Fault> {
     let path = file::prepare(path)?;
     // The file is there: SQLite need not make one. One thread uses the connection, so it needs no lock of its own.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -165,7 +170,7 @@ fn connect(path: &Path, patience: fn(i32) -> bool) -> Result<Connection, Fault> 
     // Nothing of a token goes to temporary files, and a schema that somebody else wrote runs no functions.
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    schema::prepare(&mut connection)?;
+    schema::prepare(&mut connection, keys)?;
     Ok(connection)
 }
 

@@ -4,10 +4,13 @@ use std::{io, path::PathBuf};
 
 use rusqlite::{ErrorCode, ffi};
 
-use crate::store::StoreError;
+use crate::store::{Key, StoreError, keys::SealFault};
 
 /// The store's name in errors.
 pub(super) const STORE: &str = "sqlite";
+
+/// What helps a file that isn't whole.
+const MEND: &str = "restore the file from a backup, or move it away and sign in again";
 
 /// What went wrong, before it is known to whom it is told.
 #[derive(Debug)]
@@ -30,6 +33,14 @@ pub(super) enum Fault {
     Foreign,
     /// It was written by a later version.
     Newer { found: i64, known: i64 },
+    /// A record that no key opens, or that isn't what was written.
+    Sealed { key: String, fault: SealFault },
+    /// The same of the key of subjects.
+    Secret(SealFault),
+    /// Records are gone that nobody removed.
+    Lost,
+    /// Its pages don't fit together.
+    Damaged,
     /// A row that this version can't read.
     Row { column: &'static str },
     /// A number that doesn't fit into a column.
@@ -53,6 +64,13 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
+    pub(super) fn sealed(key: &Key, fault: SealFault) -> Self {
+        Self::Sealed {
+            key: key.as_str().into(),
+            fault,
+        }
+    }
+
     /// For an operator: what the store was to do with the file at `path`, and what helps.
     pub(super) fn tell(self, verb: &'static str, path: &str) -> StoreError {
         let reason = match self {
@@ -81,10 +99,16 @@ impl Fault {
                 "{path} was written by a later bearerd (schema {found}; this one knows {known}); run that one, \
                  or let state.path name another file"
             ),
-            Self::Row { column } => format!(
-                "the column {column} of a record in {path} can't be read; restore the file from a backup, \
-                 or move it away and sign in again"
-            ),
+            Self::Sealed {
+                key,
+                fault: fault @ SealFault::Damaged,
+            } => format!("the record {key} in {path} {fault}; {MEND}"),
+            Self::Sealed { key, fault } => format!("the record {key} in {path} {fault}"),
+            Self::Secret(fault @ SealFault::Damaged) => format!("the key of subjects in {path} {fault}; {MEND}"),
+            Self::Secret(fault) => format!("the key of subjects in {path} {fault}"),
+            Self::Lost => format!("{path} is damaged: it holds other records than were written; {MEND}"),
+            Self::Damaged => format!("{path} is damaged: its pages don't fit together; {MEND}"),
+            Self::Row { column } => format!("the column {column} of a record in {path} can't be read; {MEND}"),
             Self::TooLarge { column } => format!("a number is too large for the column {column} of {path}"),
             Self::Random(error) => error.reason,
             Self::Gone => format!("the thread that writes {path} has ended; restart bearerd"),
@@ -100,9 +124,7 @@ impl Fault {
 /// SQLite's own messages can quote statements, so only its codes are told.
 fn of_sqlite(error: &rusqlite::Error, path: &str) -> String {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        return format!(
-            "{path} doesn't hold what it should; restore it from a backup, or move it away and sign in again"
-        );
+        return format!("{path} doesn't hold what it should; {MEND}");
     };
     let code = failure.extended_code;
     match failure.code {
@@ -120,9 +142,7 @@ fn of_sqlite(error: &rusqlite::Error, path: &str) -> String {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             format!("{path} is locked by another process; end whatever holds it open (a backup, an sqlite3 shell)")
         }
-        ErrorCode::DatabaseCorrupt => {
-            format!("{path} is damaged; restore it from a backup, or move it away and sign in again")
-        }
+        ErrorCode::DatabaseCorrupt => format!("{path} is damaged; {MEND}"),
         ErrorCode::NotADatabase => {
             format!("{path} is not an SQLite database; let state.path name another file, or move this one away")
         }

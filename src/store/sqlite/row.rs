@@ -1,133 +1,177 @@
-//! A record as a row.
+//! A record as a row, and the tally that tells a record which is lost from one that never was.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Serialize, de::DeserializeOwned};
+use aws_lc_rs::digest;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
 use crate::{
-    credential::{
-        record::Record,
-        token::{Position, Tokens},
+    credential::{record::Record, token::Position},
+    store::{
+        Key, document,
+        keys::{Keys, SealFault, hex},
     },
-    store::Key,
 };
 
 /// Reads a record.
-pub(super) fn read(connection: &Connection, key: &Key) -> Result<Option<Record>, Fault> {
-    let mut statement = connection.prepare("SELECT * FROM record WHERE key = ?1")?;
-    let record = statement.query_row([key.as_str()], |row| Ok(record(row))).optional()?;
-    record.transpose()
+pub(super) fn read(connection: &Connection, keys: &Keys, key: &Key) -> Result<Option<Record>, Fault> {
+    let mut statement = connection.prepare("SELECT chain, generation, content FROM record WHERE key = ?1")?;
+    let row = statement.query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let Some((chain, generation, content)) = row.optional()? else {
+        // A damaged page may hide a row, and a key that was changed hides its record.
+        return if Tally::kept(connection)? == Tally::counted(connection)? {
+            Ok(None)
+        } else {
+            Err(Fault::Lost)
+        };
+    };
+    let content: String = content;
+    let position = Position {
+        chain: natural("chain", chain)?,
+        generation: natural("generation", generation)?,
+    };
+    let record = document::read(keys, key, position, &content).map_err(|fault| Fault::sealed(key, fault))?;
+    Ok(Some(record))
 }
 
 /// Saves a record in the place of the one with its key.
-pub(super) fn write(connection: &Connection, key: &Key, record: &Record) -> Result<(), Fault> {
-    let Tokens {
-        access,
-        refresh,
-        obtained,
-        expires,
-        dies,
-    } = &record.tokens;
-    let mut statement = connection.prepare(
-        "INSERT OR REPLACE INTO record (
-            key, chain, generation, attempt, attempts, state, origin, access_token, refresh_token, obtained, expires,
-            dies, fingerprint, doubt, back_off, claim, saved_by, begun_by, seeds
-        ) VALUES (
-            :key, :chain, :generation, :attempt, :attempts, :state, :origin, :access, :refresh, :obtained, :expires,
-            :dies, :fingerprint, :doubt, :back_off, :claim, :saved_by, :begun_by, :seeds
-        )",
+pub(super) fn write(connection: &Connection, keys: &Keys, key: &Key, record: &Record) -> Result<(), Fault> {
+    let content = document::write(keys, key, record).map_err(|fault| Fault::sealed(key, fault))?;
+    let Position { chain, generation } = record.position;
+    let (chain, generation) = (integer("chain", chain)?, integer("generation", generation)?);
+    let changed = connection.execute(
+        "UPDATE record SET chain = ?2, generation = ?3, content = ?4 WHERE key = ?1",
+        params![key.as_str(), chain, generation, content],
     )?;
-    statement.execute(named_params! {
-        ":key": key.as_str(),
-        ":chain": integer("chain", record.position.chain)?,
-        ":generation": integer("generation", record.position.generation)?,
-        ":attempt": record.attempt,
-        ":attempts": record.attempts,
-        ":state": word("state", &record.state)?,
-        ":origin": word("origin", &record.origin)?,
-        ":access": access.as_ref().map(ExposeSecret::expose_secret),
-        ":refresh": refresh.as_ref().map(ExposeSecret::expose_secret),
-        ":obtained": integer("obtained", *obtained)?,
-        ":expires": optional("expires", expires.as_ref())?,
-        ":dies": optional("dies", dies.as_ref())?,
-        ":fingerprint": word("fingerprint", &record.fingerprint)?,
-        ":doubt": record.doubt,
-        ":back_off": optional("back_off", record.back_off.as_ref())?,
-        ":claim": optional("claim", record.claim.as_ref())?,
-        ":saved_by": record.saved_by.map(String::from),
-        ":begun_by": json("begun_by", &record.begun_by)?,
-        ":seeds": json("seeds", &record.seeds)?,
-    })?;
+    if changed == 0 {
+        connection.execute(
+            "INSERT INTO record (key, chain, generation, content) VALUES (?1, ?2, ?3, ?4)",
+            params![key.as_str(), chain, generation, content],
+        )?;
+        Tally::kept(connection)?.with(key.as_str(), 1).keep(connection)?;
+    }
     Ok(())
 }
 
 /// Removes a record.
 pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), Fault> {
-    connection.execute("DELETE FROM record WHERE key = ?1", [key.as_str()])?;
+    if connection.execute("DELETE FROM record WHERE key = ?1", [key.as_str()])? > 0 {
+        Tally::kept(connection)?.with(key.as_str(), -1).keep(connection)?;
+    }
     Ok(())
 }
 
-fn record(row: &Row<'_>) -> Result<Record, Fault> {
-    let secret = |column| -> Result<_, Fault> { Ok(row.get::<_, Option<String>>(column)?.map(SecretString::from)) };
-    let natural = |column| u64::try_from(row.get::<_, i64>(column)?).map_err(|_| Fault::Row { column });
-    Ok(Record {
-        position: Position {
-            chain: natural("chain")?,
-            generation: natural("generation")?,
+/// The keys of all records.
+pub(super) fn keys(connection: &Connection) -> Result<Vec<String>, Fault> {
+    let mut statement = connection.prepare("SELECT key FROM record ORDER BY key")?;
+    let keys: Result<_, _> = statement.query_map((), |row| row.get(0))?.collect();
+    Ok(keys?)
+}
+
+/// Seals again what isn't sealed with the first key. What no key opens stays as it is: it is told when it is asked for.
+pub(super) fn seal_again(connection: &Connection, keys: &Keys) -> Result<(), Fault> {
+    let stale = "SELECT key FROM record WHERE substr(content, 1, length(?1)) <> ?1";
+    let stale: Result<Vec<String>, _> = connection
+        .prepare(stale)?
+        .query_map([keys.prefix()], |row| row.get(0))?
+        .collect();
+    for key in stale? {
+        let key = Key::from_text(&key);
+        match read(connection, keys, &key) {
+            Ok(Some(record)) => write(connection, keys, &key, &record)?,
+            Ok(None) | Err(Fault::Sealed { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(())
+}
+
+/// How many records there are, and the exclusive or of their keys' hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
+    count: i64,
+    hashes: u128,
+}
+
+const TALLY: &str = "tally";
+
+impl Tally {
+    pub(super) const NONE: Self = Self { count: 0, hashes: 0 };
+
+    fn with(self, key: &str, more: i64) -> Self {
+        let digest = digest::digest(&digest::SHA256, key.as_bytes());
+        let half = digest.as_ref().iter().take(16);
+        Self {
+            count: self.count + more,
+            hashes: self.hashes ^ half.fold(0, |hash, byte| hash << 8 | u128::from(*byte)),
+        }
+    }
+
+    /// Of the records that are there.
+    pub(super) fn counted(connection: &Connection) -> Result<Self, Fault> {
+        let keys = keys(connection)?;
+        Ok(keys.iter().fold(Self::NONE, |tally, key| tally.with(key, 1)))
+    }
+
+    /// Of the records that were written.
+    fn kept(connection: &Connection) -> Result<Self, Fault> {
+        let text = note(connection, TALLY)?.ok_or(Fault::Lost)?;
+        let numbers = text.split_once(':');
+        let numbers = numbers.and_then(|(count, hashes)| {
+            let hashes = u128::from_str_radix(hashes, 16).ok()?;
+            Some((count.parse().ok()?, hashes))
+        });
+        let (count, hashes) = numbers.ok_or(Fault::Lost)?;
+        Ok(Self { count, hashes })
+    }
+
+    pub(super) fn keep(self, connection: &Connection) -> Result<(), Fault> {
+        let text = format!("{}:{}", self.count, hex(&self.hashes.to_be_bytes()));
+        write_note(connection, TALLY, &text)
+    }
+}
+
+const SUBJECTS: &str = "subjects";
+
+/// The random key of subjects' keys, which was made with the file.
+pub(super) fn subject_secret(connection: &Connection, keys: &Keys) -> Result<[u8; 32], Fault> {
+    let text = note(connection, SUBJECTS)?.ok_or(Fault::Secret(SealFault::Damaged))?;
+    document::read_secret(keys, &text).map_err(Fault::Secret)
+}
+
+/// Writes the key of subjects' keys.
+pub(super) fn write_subject_secret(connection: &Connection, keys: &Keys, secret: &[u8; 32]) -> Result<(), Fault> {
+    let text = document::write_secret(keys, secret).map_err(Fault::Secret)?;
+    write_note(connection, SUBJECTS, &text)
+}
+
+/// Seals the key of subjects' keys again, as records are.
+pub(super) fn seal_secret_again(connection: &Connection, keys: &Keys) -> Result<(), Fault> {
+    match note(connection, SUBJECTS)? {
+        Some(text) if !keys.is_current(&text) => match document::read_secret(keys, &text) {
+            Ok(secret) => write_subject_secret(connection, keys, &secret),
+            Err(_) => Ok(()),
         },
-        attempt: row.get("attempt")?,
-        attempts: row.get("attempts")?,
-        state: from_word("state", row.get("state")?)?,
-        origin: from_word("origin", row.get("origin")?)?,
-        tokens: Tokens {
-            access: secret("access_token")?,
-            refresh: secret("refresh_token")?,
-            obtained: natural("obtained")?,
-            expires: from_optional("expires", row.get("expires")?)?,
-            dies: from_optional("dies", row.get("dies")?)?,
-        },
-        fingerprint: from_word("fingerprint", row.get("fingerprint")?)?,
-        seeds: from_json("seeds", &row.get::<_, String>("seeds")?)?,
-        claim: from_optional("claim", row.get("claim")?)?,
-        saved_by: row
-            .get::<_, Option<String>>("saved_by")?
-            .map(|id| from_word("saved_by", id))
-            .transpose()?,
-        begun_by: from_json("begun_by", &row.get::<_, String>("begun_by")?)?,
-        doubt: row.get("doubt")?,
-        back_off: from_optional("back_off", row.get("back_off")?)?,
-    })
+        _ => Ok(()),
+    }
+}
+
+fn note(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    let value = connection.query_row("SELECT value FROM note WHERE name = ?1", [name], |row| row.get(0));
+    Ok(value.optional()?)
+}
+
+fn write_note(connection: &Connection, name: &str, value: &str) -> Result<(), Fault> {
+    connection.execute(
+        "INSERT OR REPLACE INTO note (name, value) VALUES (?1, ?2)",
+        [name, value],
+    )?;
+    Ok(())
 }
 
 fn integer(column: &'static str, number: u64) -> Result<i64, Fault> {
     i64::try_from(number).map_err(|_| Fault::TooLarge { column })
 }
 
-fn json(column: &'static str, value: &impl Serialize) -> Result<String, Fault> {
-    serde_json::to_string(value).map_err(|_| Fault::Row { column })
-}
-
-fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(|_| Fault::Row { column })
-}
-
-fn optional(column: &'static str, value: Option<&impl Serialize>) -> Result<Option<String>, Fault> {
-    value.map(|value| json(column, value)).transpose()
-}
-
-fn from_optional<T: DeserializeOwned>(column: &'static str, text: Option<String>) -> Result<Option<T>, Fault> {
-    text.map(|text| from_json(column, &text)).transpose()
-}
-
-/// A value that is one word, without the quotes that JSON would put around it.
-fn word(column: &'static str, value: &impl Serialize) -> Result<String, Fault> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => Ok(word),
-        _ => Err(Fault::Row { column }),
-    }
-}
-
-fn from_word<T: DeserializeOwned>(column: &'static str, word: String) -> Result<T, Fault> {
-    serde_json::from_value(serde_json::Value::String(word)).map_err(|_| Fault::Row { column })
+fn natural(column: &'static str, number: i64) -> Result<u64, Fault> {
+    u64::try_from(number).map_err(|_| Fault::Row { column })
 }

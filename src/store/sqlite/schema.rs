@@ -1,82 +1,94 @@
-//! The tables, and their versions.
+//! The tables, their versions, and the way from each version to the next.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::fault::Fault;
-use crate::store::random;
+use super::{fault::Fault, first, row};
+use crate::store::{Key, keys::Keys, random};
 
 /// The version of the tables, kept as the file's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Marks the file as bearerd's (`application_id` of the file's header): the letters `brrd`.
 const APPLICATION: i64 = 0x6272_7264;
 
-/// A record is a row. What an operator may ask about has a column of its own; what only bearerd reads is JSON.
+/// A record is a row: where it stands, for whoever looks with a tool, and all of it, sealed. A note is what there is
+/// one of: the key of subjects, and the tally of records.
 const TABLES: &str = "
     CREATE TABLE record (
-        key           TEXT    NOT NULL PRIMARY KEY,
-        chain         INTEGER NOT NULL,
-        generation    INTEGER NOT NULL,
-        attempt       INTEGER NOT NULL,
-        attempts      INTEGER NOT NULL,
-        state         TEXT    NOT NULL,
-        origin        TEXT    NOT NULL,
-        access_token  TEXT,
-        refresh_token TEXT,
-        obtained      INTEGER NOT NULL,
-        expires       TEXT,
-        dies          TEXT,
-        fingerprint   TEXT    NOT NULL,
-        doubt         INTEGER NOT NULL,
-        back_off      TEXT,
-        claim         TEXT,
-        saved_by      TEXT,
-        begun_by      TEXT    NOT NULL,
-        seeds         TEXT    NOT NULL
+        key        TEXT    NOT NULL PRIMARY KEY,
+        chain      INTEGER NOT NULL,
+        generation INTEGER NOT NULL,
+        content    TEXT    NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE secret (
+    CREATE TABLE note (
         name  TEXT NOT NULL PRIMARY KEY,
-        value BLOB NOT NULL
+        value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
-const SUBJECTS: &str = "subjects";
-
-/// Makes the tables in a new file, and refuses those of another program or of a later version.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), Fault> {
+/// Makes the tables in a new file, brings those of an earlier version to this one, and refuses those of another
+/// program or of a later version. All of it happens or nothing does.
+pub(super) fn prepare(connection: &mut Connection, keys: &Keys) -> Result<(), Fault> {
     // Immediate: of several processes that start at once, one makes the tables.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-    if tables == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        let secret: [u8; 32] = random().map_err(Fault::Random)?;
-        transaction.execute(
-            "INSERT INTO secret (name, value) VALUES (?1, ?2)",
-            params![SUBJECTS, secret.as_slice()],
-        )?;
-        transaction.commit()?;
-        return Ok(());
+    match version {
+        _ if tables == 0 && version == 0 => make(&transaction, keys)?,
+        _ if application != APPLICATION => return Err(Fault::Foreign),
+        1 => {
+            whole(&transaction)?;
+            from_first(&transaction, keys)?;
+        }
+        VERSION => {
+            whole(&transaction)?;
+            row::seal_again(&transaction, keys)?;
+            row::seal_secret_again(&transaction, keys)?;
+        }
+        version if version > VERSION => {
+            return Err(Fault::Newer {
+                found: version,
+                known: VERSION,
+            });
+        }
+        _ => return Err(Fault::Foreign),
     }
-    if application != APPLICATION || version < 1 {
-        return Err(Fault::Foreign);
-    }
-    if version > VERSION {
-        return Err(Fault::Newer {
-            found: version,
-            known: VERSION,
-        });
-    }
+    transaction.commit()?;
     Ok(())
 }
 
-/// The random key of subjects' keys, which was made with the file.
-pub(super) fn subject_secret(connection: &Connection) -> Result<[u8; 32], Fault> {
-    connection
-        .query_row("SELECT value FROM secret WHERE name = ?1", [SUBJECTS], |row| row.get(0))
-        .optional()?
-        .ok_or(Fault::Row { column: "secret.value" })
+fn make(transaction: &Transaction<'_>, keys: &Keys) -> Result<(), Fault> {
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    row::Tally::NONE.keep(transaction)?;
+    let secret = random().map_err(Fault::Random)?;
+    row::write_subject_secret(transaction, keys, &secret)
+}
+
+/// A page that leads nowhere is found here, before anything is written beside it.
+fn whole(transaction: &Transaction<'_>) -> Result<(), Fault> {
+    let verdict: String = transaction.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(Fault::Damaged) }
+}
+
+/// The first version kept a record in nineteen columns, and its tokens plain.
+fn from_first(transaction: &Transaction<'_>, keys: &Keys) -> Result<(), Fault> {
+    transaction.execute_batch("ALTER TABLE record RENAME TO first_record")?;
+    transaction.execute_batch(TABLES)?;
+    row::Tally::NONE.keep(transaction)?;
+    let mut statement = transaction.prepare("SELECT * FROM first_record")?;
+    let mut rows = statement.query(())?;
+    while let Some(found) = rows.next()? {
+        let key: String = found.get("key")?;
+        row::write(transaction, keys, &Key::from_text(&key), &first::record(found)?)?;
+    }
+    drop(rows);
+    drop(statement);
+    let secret = transaction.query_row("SELECT value FROM secret WHERE name = 'subjects'", (), |row| row.get(0))?;
+    row::write_subject_secret(transaction, keys, &secret)?;
+    transaction.execute_batch("DROP TABLE first_record; DROP TABLE secret")?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(())
 }

@@ -23,7 +23,7 @@ fn place() -> Place {
 }
 
 fn reason(path: &Path) -> String {
-    match Sqlite::open(path, Clock::manual()) {
+    match Sqlite::open(path, Keys::none(), Clock::manual()) {
         Ok(_) => panic!("opened"),
         Err(error) => error.to_string(),
     }
@@ -54,9 +54,14 @@ fn ask() -> AskClaim {
     }
 }
 
+fn secret_of(path: &Path) -> [u8; 32] {
+    let connection = connect(path, &Keys::none(), patience).unwrap();
+    row::subject_secret(&connection, &Keys::none()).unwrap()
+}
+
 /// A store that waits for no lock.
 fn impatient(path: &Path) -> Ledgered<Sqlite> {
-    Ledgered(Sqlite::open_with(path, Clock::manual(), |_| false).unwrap())
+    Ledgered(Sqlite::open_with(path, Keys::none(), Clock::manual(), |_| false).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,13 +126,13 @@ async fn the_file_and_its_directory_are_the_owner_s_alone() {
 #[test]
 fn what_is_acknowledged_is_on_the_disk() {
     let place = place();
-    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    drop(Sqlite::open(&place.path, Keys::none(), Clock::manual()).unwrap());
     // Somebody's tool has changed the journal, which the file remembers.
     let raw = Connection::open(&place.path).unwrap();
     raw.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .unwrap();
     drop(raw);
-    let connection = connect(&place.path, patience).unwrap();
+    let connection = connect(&place.path, &Keys::none(), patience).unwrap();
     let journal: String = connection
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .unwrap();
@@ -141,7 +146,7 @@ fn what_is_acknowledged_is_on_the_disk() {
 #[test]
 fn a_file_that_others_may_use_is_refused() {
     let place = place();
-    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    drop(Sqlite::open(&place.path, Keys::none(), Clock::manual()).unwrap());
     for mode in [0o640, 0o604, 0o620, 0o602] {
         fs::set_permissions(&place.path, fs::Permissions::from_mode(mode)).unwrap();
         let reason = reason(&place.path);
@@ -151,7 +156,7 @@ fn a_file_that_others_may_use_is_refused() {
         );
     }
     fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
-    Sqlite::open(&place.path, Clock::manual()).unwrap();
+    Sqlite::open(&place.path, Keys::none(), Clock::manual()).unwrap();
 }
 
 #[test]
@@ -182,7 +187,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_as_it_is() {
 #[test]
 fn a_later_schema_is_refused() {
     let place = place();
-    drop(Sqlite::open(&place.path, Clock::manual()).unwrap());
+    drop(Sqlite::open(&place.path, Keys::none(), Clock::manual()).unwrap());
     let raw = Connection::open(&place.path).unwrap();
     raw.pragma_update(None, "user_version", 99).unwrap();
     let reason = reason(&place.path);
@@ -275,23 +280,24 @@ async fn a_file_that_was_taken_away_is_not_written() {
 fn many_that_start_at_once_make_one_file() {
     let place = place();
     let secrets: Vec<_> = thread::scope(|scope| {
-        let starts: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| schema::subject_secret(&connect(&place.path, patience).unwrap()).unwrap()))
-            .collect();
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| secret_of(&place.path))).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     assert!(secrets.iter().all(|secret| *secret == secrets[0]));
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_told_by_its_column_and_not_by_its_content() {
+async fn a_damaged_record_is_told_by_its_key_and_not_by_its_content() {
     let place = place();
     let store = impatient(&place.path);
     store.claim(&key(), ask()).await.unwrap();
     let raw = Connection::open(&place.path).unwrap();
-    raw.execute("UPDATE record SET claim = 'canary'", ()).unwrap();
+    raw.execute("UPDATE record SET content = 'canary'", ()).unwrap();
     let error = store.load(&key()).await.unwrap_err().to_string();
-    assert!(error.contains("column claim") && !error.contains("canary"), "{error}");
+    assert!(
+        error.contains("record erp") && error.contains("damaged") && !error.contains("canary"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
