@@ -11,7 +11,7 @@ use crate::{
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{ListenerContext, Router, RouterError, Stack, Target, stack},
-    store::{self, StoreError, TokenStore},
+    store::{self, Keys, Place, Portable, StoreError, TokenStore},
     upstream::{self, Client, Exchange, Settings, SettingsError},
 };
 
@@ -21,6 +21,9 @@ pub enum AssembleError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The TLS settings of the store can't be used together.
+    #[error("state.tls: {0}")]
+    State(SettingsError),
     /// An upstream's settings can't be used together.
     #[error("upstreams.{upstream}: {source}")]
     Upstream {
@@ -71,7 +74,7 @@ impl Program {
     /// # Errors
     /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
-        let store = open_store(&config.state, &clock).await?;
+        let store = open_store(&config, &clock).await?;
         Self::over(store, config, clock)
     }
 
@@ -112,23 +115,37 @@ impl Program {
     }
 }
 
-/// Opens the store that the config names.
-pub(crate) async fn open_store(state: &State, clock: &Clock) -> Result<Arc<dyn TokenStore>, StoreError> {
-    match state {
-        State::Memory => Ok(store::memory(clock.clone())),
-        State::Sqlite { path } => {
-            let (path, clock) = (path.clone(), clock.clone());
-            // Opening reads the file, and may wait for another process's lock.
-            match tokio::task::spawn_blocking(move || store::sqlite(&path, clock)).await {
-                Ok(store) => store,
-                Err(panic) => Err(StoreError {
-                    store: "sqlite",
-                    verb: "open",
-                    reason: panic.to_string(),
-                }),
-            }
-        }
-    }
+/// Opens the store of this config.
+///
+/// # Errors
+/// What won't mend by itself; a server that can't be reached yet will.
+pub async fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Portable>, AssembleError> {
+    let store_tls = |settings: &Option<Tls>| -> Result<Option<store::Tls>, AssembleError> {
+        let Some(settings) = settings else { return Ok(None) };
+        Ok(Some(store::Tls {
+            config: Arc::new(upstream::tls_config(&tls(settings)).map_err(AssembleError::State)?),
+            server_name: settings.server_name.clone(),
+        }))
+    };
+    let place = match &config.state {
+        State::Memory => Place::Memory,
+        State::Sqlite { path } => Place::Sqlite(path.clone()),
+        State::Postgres { server, tls } => Place::Postgres(store::postgres::Settings {
+            server: (**server).clone(),
+            tls: store_tls(tls)?,
+        }),
+        State::Redis(redis) => Place::Redis(store::redis::Settings {
+            host: redis.host.clone(),
+            port: redis.port,
+            tls: store_tls(&redis.tls)?,
+            username: redis.username.clone(),
+            password: redis.password.clone(),
+            database: redis.database,
+            accept_loss: redis.accept_loss,
+        }),
+    };
+    let keys = Keys::of(&config.state_keys)?;
+    Ok(store::open(place, keys, clock.clone()).await?)
 }
 
 fn managers(config: &Config, environment: &Environment) -> Result<BTreeMap<CredentialName, Manager>, AssembleError> {

@@ -230,8 +230,53 @@ fn a_seed_needs_a_store_or_a_sign_in() {
 #[test]
 fn other_stores_and_settings_that_contradict_are_faults() {
     for (text, words) in [
-        ("state: { store: redis }", "this store is not supported yet"),
-        ("state: { store: sqlite, keys: [x] }", "unknown key"),
+        ("state: { store: redis }", "`url` is missing"),
+        ("state: { store: sqlite, keys: [x] }", "a key is at least 32 characters"),
+        (
+            "state: { store: sqlite, keys: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }",
+            "drawn at random",
+        ),
+        ("state: { store: sqlite, keys: [] }", "there is no key in this list"),
+        ("state: { store: memory, path: x }", "the store `memory` has no `path`"),
+        (
+            "state: { store: memory, keys: [x] }",
+            "the store `memory` has no `keys`",
+        ),
+        ("state: { store: sqlite, url: x }", "the store `sqlite` has no `url`"),
+        (
+            "state: { store: postgres, url: 'postgres://db.example/b', username: b }",
+            "the user is part of the url",
+        ),
+        (
+            "state: { store: postgres, url: 'host=db.example' }",
+            "url of a PostgreSQL database",
+        ),
+        ("state: { store: postgres, url: 'postgres:///b' }", "a host is missing"),
+        (
+            "state: { store: postgres, url: 'postgres://b:canary@db.example/b' }",
+            "a password in a url",
+        ),
+        (
+            "state: { store: postgres, url: 'postgres://b@db.example/b?sslmode=disable' }",
+            "the connection would be plain",
+        ),
+        ("state: { store: redis, url: 'redis://r.example' }", "use `rediss:`"),
+        (
+            "state: { store: redis, url: 'redis://u:canary@localhost' }",
+            "a password in a url",
+        ),
+        (
+            "state: { store: redis, url: 'redis://localhost/x' }",
+            "url of a Redis server",
+        ),
+        (
+            "state: { store: redis, url: 'http://localhost' }",
+            "url of a Redis server",
+        ),
+        (
+            "state: { store: redis, url: 'redis://localhost', tls: { ca: x.pem } }",
+            "`redis:` is plain",
+        ),
         ("admin: { bind: 0.0.0.0:1 }", "never exposed"),
         ("probes: { bind: 0.0.0.0:1 }", "not loopback"),
         (

@@ -20,6 +20,7 @@ use bearerd::{
 use config_fixture::{credential, load_text, loaded, refresh, shown, sign_in, spec, surroundings, told};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
+use tokio_postgres::config::SslMode;
 
 #[test]
 fn standard_grants_are_described_requests() {
@@ -274,7 +275,7 @@ fn defaults_are_one_loopback_listener_and_a_store_beside_the_config() {
     assert!(loaded.config.probes.is_none() && loaded.config.admin.is_none());
     let path = |state: &State| match state {
         State::Sqlite { path } => path.clone(),
-        State::Memory => PathBuf::new(),
+        _ => PathBuf::new(),
     };
     assert_eq!(path(&loaded.config.state), Path::new("/etc/b/bearerd-state.db"));
     assert!(loaded.warnings[0].to_string().contains("no routes"));
@@ -505,5 +506,73 @@ routes: { r: { upstream: gone } }
         told.to_string(),
         "BEARERD__ADMIN__BIND: admin.bind: the environment variable NOT_SET is not set; set it, or give the value \
          another way"
+    );
+}
+
+#[test]
+fn a_server_of_state_is_encrypted_unless_it_is_near() {
+    let state = |text: &str| {
+        let text = format!("state: {{ {text} }}");
+        load_text(&text, &[("P", "canary-password")])
+            .unwrap_or_else(|faults| panic!("{faults}"))
+            .config
+            .state
+    };
+    for (url, more, is_encrypted) in [
+        ("postgres://b@db.example/b", "", true),
+        ("postgres://b@db.example/b", ", insecure: true", false),
+        ("postgres://b@127.0.0.1/b", "", false),
+        ("postgres://b@localhost/b?sslmode=require", "", true),
+        ("postgres:///b?host=/run/postgresql&user=b", "", false),
+        ("postgres://b@localhost/b", ", tls: { server_name: db.example }", true),
+    ] {
+        let State::Postgres { server, tls } =
+            state(&format!("store: postgres, url: '{url}', password: '${{env:P}}'{more}"))
+        else {
+            panic!("{url}");
+        };
+        assert_eq!(tls.is_some(), is_encrypted, "{url}{more}");
+        let mode = if is_encrypted {
+            SslMode::Require
+        } else {
+            SslMode::Disable
+        };
+        assert_eq!(server.get_ssl_mode(), mode, "never the server's choice: {url}");
+        assert_eq!(server.get_password(), Some(b"canary-password".as_slice()));
+        assert!(!format!("{server:?}").contains("canary"));
+    }
+    for (text, host, port, database, is_encrypted) in [
+        ("url: 'rediss://r.example'", "r.example", 6379, 0, true),
+        ("url: 'rediss://[::1]:7000/4'", "::1", 7000, 4, true),
+        ("url: 'redis://127.0.0.1:7000/'", "127.0.0.1", 7000, 0, false),
+        ("url: 'redis://r.example', insecure: true", "r.example", 6379, 0, false),
+    ] {
+        let State::Redis(redis) = state(&format!("store: redis, {text}, username: u, password: '${{env:P}}'")) else {
+            panic!("{text}");
+        };
+        assert_eq!(
+            (redis.host.as_str(), redis.port, redis.database),
+            (host, port, database)
+        );
+        assert_eq!((redis.tls.is_some(), redis.accept_loss), (is_encrypted, false));
+        assert_eq!(redis.username.as_deref(), Some("u"));
+        assert!(!format!("{redis:?}").contains("canary"));
+    }
+}
+
+#[test]
+fn state_keys_keep_their_order_and_stay_secret() {
+    let [old, new] = ["old-canary-0123456789-0123456789", "new-canary-0123456789-0123456789"];
+    let text = "state: { keys: ['${env:OLD}', '${env:NEW}'] }";
+    let config = load_text(text, &[("OLD", old), ("NEW", new)]).unwrap().config;
+    let keys: Vec<&str> = config.state_keys.iter().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(keys, [old, new]);
+    assert!(!format!("{config:?}").contains("canary"));
+    let short = load_text("state: { keys: [short-canary] }", &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        short.contains("openssl rand -base64 32") && !short.contains("canary"),
+        "{short}"
     );
 }

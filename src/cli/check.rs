@@ -169,6 +169,7 @@ mod tests {
             probes: Some(Bind::Tcp(([127, 0, 0, 1], 9900).into())),
             admin: None,
             state: State::Memory,
+            state_keys: Vec::new(),
             credentials: [("shop".parse().unwrap(), credential)].into(),
             upstreams: [("shop".parse().unwrap(), upstream)].into(),
             routes: vec![route, everything],

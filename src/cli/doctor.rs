@@ -104,7 +104,7 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
     let clock = Clock::system();
     let mut checks = Vec::new();
-    checks.push(runtime.block_on(store::look(&config.state, &clock)));
+    checks.push(runtime.block_on(store::look(config, &clock)));
     let running = running(files, &mut checks);
     for (name, credential) in &config.credentials {
         if only.as_ref().is_some_and(|only| only != name) {

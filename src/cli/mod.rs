@@ -17,6 +17,7 @@ mod load;
 mod login;
 mod presets;
 mod run;
+mod state;
 mod status;
 mod table;
 
@@ -70,6 +71,8 @@ enum Command {
     Init(init::Options),
     /// Sign in by hand, or run a vendor's own step, through the running bearerd
     Login(login::Options),
+    /// Copy chains from one store to another
+    State(state::Options),
     /// Run emulated APIs and the proxy on this machine, with nothing to configure
     Demo(demo::Options),
 }
@@ -99,6 +102,7 @@ fn dispatch(arguments: Arguments, output: &mut dyn Write) -> Result<(), Failure>
         Command::Presets(options) => presets::execute(&options, output),
         Command::Init(options) => init::execute(&options, output),
         Command::Login(options) => login::execute(&options, files, output),
+        Command::State(options) => state::execute(&options, output),
         Command::Demo(options) => demo::execute(&options, output),
     }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use http::{Method, uri::Scheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     credential::Spec,
@@ -22,6 +23,8 @@ pub struct Config {
     pub admin: Option<Bind>,
     /// Where chains and claims live.
     pub state: State,
+    /// What they are sealed with there: the first seals, each opens. None: they are kept plain.
+    pub state_keys: Vec<SecretString>,
     /// How to authenticate.
     pub credentials: BTreeMap<CredentialName, Credential>,
     /// The APIs.
@@ -64,7 +67,46 @@ pub enum State {
         /// Its path.
         path: PathBuf,
     },
+    /// In a PostgreSQL database.
+    Postgres {
+        /// Where it is, and who to be there.
+        server: Box<tokio_postgres::Config>,
+        /// Encrypts the connection; without it, it is plain.
+        tls: Option<Tls>,
+    },
+    /// In a Redis server.
+    Redis(Box<Redis>),
 }
+
+/// A Redis server.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Encrypts the connection; without it, it is plain.
+    pub tls: Option<Tls>,
+    /// Who to be there.
+    pub username: Option<String>,
+    /// That user's password.
+    pub password: Option<SecretString>,
+    /// The number of the database.
+    pub database: u32,
+    /// Whether what it has acknowledged may be lost.
+    pub accept_loss: bool,
+}
+
+impl PartialEq for Redis {
+    fn eq(&self, other: &Self) -> bool {
+        let password = |redis: &Self| redis.password.as_ref().map(|it| it.expose_secret().to_owned());
+        (&self.host, self.port, &self.tls, &self.username) == (&other.host, other.port, &other.tls, &other.username)
+            && (self.database, self.accept_loss) == (other.database, other.accept_loss)
+            && password(self) == password(other)
+    }
+}
+
+impl Eq for Redis {}
 
 /// A credential, and whom its token endpoint must convince.
 #[derive(Debug)]
@@ -104,7 +146,7 @@ pub struct BaseUrl {
 }
 
 /// TLS settings of a client: the config's own, an upstream's or a credential's over it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Certificate authorities besides the platform's.
     pub ca: Vec<CertificateDer<'static>>,

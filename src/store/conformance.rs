@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{AskClaim, Key, TokenStore, random_id};
 use crate::{
-    clock::{Clock, Deadline},
+    clock::{Clock, Deadline, Now},
     credential::{
         record::{
             BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Origin, Record, SeedHash, Seeded, State,
@@ -20,16 +20,27 @@ use crate::{
 };
 
 const LEASE: Duration = Duration::from_secs(60);
+/// The lease of a claim that is to lapse: a server's clock can't be moved, so it is waited for.
+const BRIEF: Duration = Duration::from_millis(50);
 /// How many callers ask at once.
 const CROWD: usize = 32;
 
 /// Runs every clause. `make` gives another handle on the same store, whose lease clock is `clock`.
 pub(super) async fn run(make: impl AsyncFn() -> Arc<dyn TokenStore>, clock: &Clock) {
+    run_in(make, Time::Moved(clock.clone())).await;
+}
+
+/// Runs every clause on a store whose lease clock is its server's.
+pub(super) async fn run_on_server(make: impl AsyncFn() -> Arc<dyn TokenStore>) {
+    run_in(make, Time::Passing(Clock::system())).await;
+}
+
+async fn run_in(make: impl AsyncFn() -> Arc<dyn TokenStore>, time: Time) {
     let rig = async || Rig {
         here: make().await,
         there: make().await,
         key: Key::of(&format!("conformance_{:x}", random_id().unwrap().0).parse().unwrap()),
-        clock: clock.clone(),
+        time: time.clone(),
     };
     claims::a_key_without_a_record_is_at_position_0_0(rig().await).await;
     claims::a_claim_elsewhere_is_moved(rig().await).await;
@@ -57,7 +68,16 @@ struct Rig {
     here: Arc<dyn TokenStore>,
     there: Arc<dyn TokenStore>,
     key: Key,
-    clock: Clock,
+    time: Time,
+}
+
+/// How the time of leases passes.
+#[derive(Clone)]
+enum Time {
+    /// As this clock is moved.
+    Moved(Clock),
+    /// By itself, on the store's own clock.
+    Passing(Clock),
 }
 
 impl Rig {
@@ -70,10 +90,14 @@ impl Rig {
     }
 
     async fn ask(&self, on: Position, kind: Kind) -> Claimed {
-        self.here
-            .claim(&self.key, ask(random_id().unwrap(), on, kind))
-            .await
-            .unwrap()
+        let ask = ask(random_id().unwrap(), on, kind);
+        self.here.claim(&self.key, ask).await.unwrap()
+    }
+
+    /// A claim that will have lapsed after [`Rig::lapse`], and perhaps before.
+    async fn claim_briefly(&self, on: Position, kind: Kind) -> Claim {
+        let ask = ask(random_id().unwrap(), on, kind);
+        granted(self.here.claim(&self.key, brief(ask)).await.unwrap())
     }
 
     async fn claim(&self, on: Position, kind: Kind) -> Claim {
@@ -110,9 +134,41 @@ impl Rig {
             .unwrap()
     }
 
-    /// Lets every lease run out.
-    fn lapse(&self) {
-        self.clock.advance(LEASE);
+    /// Lets every brief lease run out.
+    async fn lapse(&self) {
+        match &self.time {
+            Time::Moved(clock) => clock.advance(LEASE),
+            Time::Passing(_) => tokio::time::sleep(BRIEF * 2).await,
+        }
+    }
+
+    /// Lets some time pass, if it can be moved.
+    fn pass(&self, span: Duration) {
+        if let Time::Moved(clock) = &self.time {
+            clock.advance(span);
+        }
+    }
+
+    fn now(&self) -> Now {
+        let (Time::Moved(clock) | Time::Passing(clock)) = &self.time;
+        clock.now()
+    }
+
+    /// What is left of a lease: exactly so much, or some of it where time passes by itself.
+    #[track_caller]
+    fn assert_left(&self, left: Duration, expected: Duration) {
+        match self.time {
+            Time::Moved(_) => assert_eq!(left, expected),
+            Time::Passing(_) => assert!(!left.is_zero() && left <= LEASE, "{left:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn assert_held(&self, claimed: Claimed, expected: Duration) {
+        match claimed {
+            Claimed::Held(left) => self.assert_left(left, expected),
+            other => panic!("not held: {other:?}"),
+        }
     }
 }
 
@@ -141,6 +197,10 @@ fn ask(id: Id, on: Position, kind: Kind) -> AskClaim {
         lease: LEASE,
         fingerprint: fingerprint(),
     }
+}
+
+fn brief(ask: AskClaim) -> AskClaim {
+    AskClaim { lease: BRIEF, ..ask }
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 //! No IO and no clock: a store reads the record, runs the transition and writes what changed, all of it atomically.
 //! Everything here can be hashed and compared, so that a model checker can walk through every history.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use crate::{
     clock::Now,
@@ -15,7 +15,7 @@ use crate::{
         spec::Fingerprint,
         token::{Position, Tokens},
     },
-    store::AskClaim,
+    store::{AskClaim, Imported},
 };
 
 #[cfg(test)]
@@ -265,6 +265,37 @@ pub fn forget() -> Ruling<()> {
     Ruling {
         change: Change::Remove,
         answer: (),
+    }
+}
+
+/// Saves a record of another store as it is, unless what is here is newer. Where both hold the same tokens, what either
+/// knows of them is kept: seeds, doubt, and that the other's claim may have sent something.
+pub fn import(record: Option<&Record>, incoming: &Record) -> Ruling<Imported> {
+    let Some(here) = record else {
+        return Ruling::put(incoming.clone(), |_| Imported::Saved);
+    };
+    let mut merged = incoming.clone();
+    for seed in &here.seeds {
+        if !merged.seeds.contains(seed) {
+            merged.seeds.push(*seed);
+        }
+    }
+    let reached = |record: &Record| (record.position, record.attempt);
+    match reached(here).cmp(&reached(incoming)) {
+        Ordering::Less => Ruling::put(merged, |_| Imported::Saved),
+        Ordering::Greater => Ruling::keep(Imported::Newer(here.position)),
+        Ordering::Equal if here.tokens == incoming.tokens => {
+            merged.doubt |= here.doubt || here.claim.is_some();
+            merged.attempts = here.attempts.max(incoming.attempts);
+            if here.state == State::Dead {
+                merged.state = State::Dead;
+            }
+            if merged == *here {
+                return Ruling::keep(Imported::Same);
+            }
+            Ruling::put(merged, |_| Imported::Same)
+        }
+        Ordering::Equal => Ruling::keep(Imported::Other(here.position)),
     }
 }
 

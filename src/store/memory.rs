@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -18,7 +18,7 @@ use crate::{clock::Clock, credential::record::Record};
 pub(super) struct Memory {
     clock: Clock,
     records: Mutex<HashMap<Key, Record>>,
-    subject_secret: OnceLock<[u8; 32]>,
+    subject_secret: Mutex<Option<[u8; 32]>>,
 }
 
 impl Memory {
@@ -26,7 +26,7 @@ impl Memory {
         Self {
             clock,
             records: Mutex::default(),
-            subject_secret: OnceLock::new(),
+            subject_secret: Mutex::default(),
         }
     }
 
@@ -51,7 +51,7 @@ impl Transact for Memory {
         &'a self,
         key: &'a Key,
         _verb: &'static str,
-        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + 'static,
+        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + Sync + 'static,
     ) -> Pending<'a, A> {
         Box::pin(async move {
             let mut records = self.records();
@@ -72,7 +72,19 @@ impl Transact for Memory {
     fn subject_secret(&self) -> Pending<'_, [u8; 32]> {
         Box::pin(async move {
             let fresh = random()?;
-            Ok(*self.subject_secret.get_or_init(|| fresh))
+            let mut secret = self.subject_secret.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(*secret.get_or_insert(fresh))
+        })
+    }
+
+    fn keys(&self) -> Pending<'_, Vec<Key>> {
+        Box::pin(async move { Ok(self.records().keys().cloned().collect()) })
+    }
+
+    fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()> {
+        Box::pin(async move {
+            *self.subject_secret.lock().unwrap_or_else(PoisonError::into_inner) = Some(*secret);
+            Ok(())
         })
     }
 

@@ -5,16 +5,32 @@
 
 #[cfg(test)]
 mod conformance;
+mod copy;
 mod document;
 mod keys;
 pub mod ledger;
 mod memory;
+pub mod postgres;
+pub mod redis;
+mod remote;
+#[cfg(test)]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 mod sqlite;
 mod transact;
 
-use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
+pub use copy::{Copied, copy};
 pub use keys::Keys;
+pub use remote::Tls;
 
 use crate::{
     clock::Clock,
@@ -25,6 +41,49 @@ use crate::{
     },
     name::CredentialName,
 };
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In this process's memory.
+    Memory,
+    /// In a file of this host.
+    Sqlite(PathBuf),
+    /// In a PostgreSQL database.
+    Postgres(postgres::Settings),
+    /// In a Redis server.
+    Redis(redis::Settings),
+}
+
+/// Opens a store, whose content is sealed with `keys`. A server that can't be reached yet is no error: the verbs
+/// fail until it can. Must be called within a runtime.
+///
+/// # Errors
+/// What won't mend by itself: a file that can't be used, a server that lets nobody in or keeps nothing, a store that
+/// another bearerd has written.
+pub async fn open(place: Place, keys: Keys, clock: Clock) -> Result<Arc<dyn Portable>, StoreError> {
+    Ok(match place {
+        Place::Memory => Arc::new(transact::Ledgered(memory::Memory::new(clock))),
+        Place::Sqlite(path) => {
+            // Opening reads the file, and may wait for another process's lock.
+            let opened = tokio::task::spawn_blocking(move || sqlite::Sqlite::open(&path, keys, clock)).await;
+            let opened = opened.map_err(|panic| StoreError {
+                store: "sqlite",
+                verb: "be opened",
+                reason: panic.to_string(),
+            })?;
+            Arc::new(transact::Ledgered(opened?))
+        }
+        Place::Postgres(settings) => {
+            let server = postgres::Postgres::new(settings);
+            Arc::new(transact::Ledgered(remote::Remote::open(server, keys).await?))
+        }
+        Place::Redis(settings) => {
+            let server = redis::Redis::new(settings);
+            Arc::new(transact::Ledgered(remote::Remote::open(server, keys).await?))
+        }
+    })
+}
 
 /// A store in this process's memory, gone with it: for credentials that can sign in without a person.
 pub fn memory(clock: Clock) -> Arc<dyn TokenStore> {
@@ -130,6 +189,31 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     fn is_durable(&self) -> bool;
 }
 
+/// What copying chains from one store to another needs besides the verbs.
+pub trait Portable: TokenStore {
+    /// The keys of all records.
+    fn keys(&self) -> Pending<'_, Vec<Key>>;
+
+    /// Saves a record of another store as it is, unless what is here is newer.
+    fn import<'a>(&'a self, key: &'a Key, record: &'a Record) -> Pending<'a, Imported>;
+
+    /// Takes over the key that another store's subjects are kept under, in the place of this one's own.
+    fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()>;
+}
+
+/// What became of an imported record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Imported {
+    /// It is saved.
+    Saved,
+    /// The same tokens were here.
+    Same,
+    /// It is not saved: newer tokens are here.
+    Newer(Position),
+    /// It is not saved: other tokens are here, at the same position.
+    Other(Position),
+}
+
 /// A request for a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AskClaim {
@@ -172,6 +256,11 @@ impl Key {
             text.push_str(&format!("{byte:02x}"));
         }
         Self(text.into())
+    }
+
+    /// Whether it is of one subject of its credential.
+    fn is_of_subject(&self) -> bool {
+        self.0.contains('/')
     }
 
     /// The key that reads so.

@@ -114,7 +114,7 @@ impl Transact for Sqlite {
         &'a self,
         key: &'a Key,
         verb: &'static str,
-        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + 'static,
+        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + Sync + 'static,
     ) -> Pending<'a, A> {
         let (key, keys, clock) = (key.clone(), self.keys.clone(), self.clock.clone());
         self.run(verb, move |connection| {
@@ -138,6 +138,20 @@ impl Transact for Sqlite {
         let keys = self.keys.clone();
         self.run("read the key of its subjects", move |connection| {
             row::subject_secret(connection, &keys)
+        })
+    }
+
+    fn keys(&self) -> Pending<'_, Vec<Key>> {
+        self.run("list its records", |connection| {
+            let keys = row::keys(connection)?;
+            Ok(keys.iter().map(|key| Key::from_text(key)).collect())
+        })
+    }
+
+    fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()> {
+        let (keys, secret) = (self.keys.clone(), *secret);
+        self.run("take over the key of subjects", move |connection| {
+            row::write_subject_secret(connection, &keys, &secret)
         })
     }
 

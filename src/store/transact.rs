@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    AskClaim, Key, Pending, TokenStore,
+    AskClaim, Imported, Key, Pending, Portable, TokenStore,
     ledger::{self, Ruling, StoreNow},
 };
 use crate::credential::{
@@ -23,11 +23,17 @@ pub(super) trait Transact: fmt::Debug + Send + Sync + 'static {
         &'a self,
         key: &'a Key,
         verb: &'static str,
-        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + 'static,
+        rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + Sync + 'static,
     ) -> Pending<'a, A>;
 
     /// See [`TokenStore::subject_secret`].
     fn subject_secret(&self) -> Pending<'_, [u8; 32]>;
+
+    /// See [`Portable::keys`].
+    fn keys(&self) -> Pending<'_, Vec<Key>>;
+
+    /// See [`Portable::adopt_subject_secret`].
+    fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()>;
 
     /// See [`TokenStore::is_durable`].
     fn is_durable(&self) -> bool;
@@ -125,5 +131,22 @@ impl<S: Transact> TokenStore for Ledgered<S> {
 
     fn is_durable(&self) -> bool {
         self.0.is_durable()
+    }
+}
+
+impl<S: Transact> Portable for Ledgered<S> {
+    fn keys(&self) -> Pending<'_, Vec<Key>> {
+        self.0.keys()
+    }
+
+    fn import<'a>(&'a self, key: &'a Key, record: &'a Record) -> Pending<'a, Imported> {
+        let incoming = record.clone();
+        self.0.transact(key, "import a record", move |record, _| {
+            ledger::import(record, &incoming)
+        })
+    }
+
+    fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()> {
+        self.0.adopt_subject_secret(secret)
     }
 }

@@ -78,3 +78,13 @@ impl std::fmt::Debug for Tls {
             .finish()
     }
 }
+
+/// The TLS configuration of these settings, for a connection that speaks something else than HTTP.
+///
+/// # Errors
+/// Settings that can't be used together.
+pub fn tls_config(tls: &Tls) -> Result<rustls::ClientConfig, SettingsError> {
+    let mut config = tls::client_config(tls)?;
+    config.alpn_protocols.clear();
+    Ok(config)
+}

@@ -8,7 +8,7 @@ use super::Check;
 use crate::{
     assemble,
     clock::Clock,
-    config::checked::State,
+    config::checked::{Config, State},
     credential::{
         record::{Claim, Kind},
         token::Position,
@@ -20,7 +20,8 @@ use crate::{
 const WHAT: &str = "state";
 
 /// Opens it as `bearerd run` does, beside one that runs, and makes a transaction that changes nothing.
-pub(super) async fn look(state: &State, clock: &Clock) -> Check {
+pub(super) async fn look(config: &Config, clock: &Clock) -> Check {
+    let state = &config.state;
     if let State::Memory = state {
         return Check::ok(WHAT, "kept in memory: every start signs in anew");
     }
@@ -29,7 +30,7 @@ pub(super) async fn look(state: &State, clock: &Clock) -> Check {
     {
         return missing(path);
     }
-    let store = match assemble::open_store(state, clock).await {
+    let store = match assemble::open_store(config, clock).await {
         Ok(store) => store,
         Err(error) => return Check::fail(WHAT, error.to_string()),
     };

@@ -1,22 +1,17 @@
-//! Listeners, probes and admin; the state; the log.
+//! Listeners, probes and admin; the log.
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 
 use super::{Check, entries};
 use crate::{
     config::{
-        checked::{Bind, Listener, Log, LogFormat, State},
+        checked::{Bind, Listener, Log, LogFormat},
         node::KeyPath,
         raw::{self, Entries, Field, Text},
     },
     log::filter,
     name::ListenerName,
 };
-
-/// The file of the default store.
-const STATE_FILE: &str = "state.db";
-/// The same beside a config file, where it needs a name of its own.
-const STATE_FILE_BESIDE: &str = "bearerd-state.db";
 
 /// Whether one of these addresses can't be bound once the other is.
 fn overlap(one: &Bind, other: &Bind) -> bool {
@@ -190,68 +185,6 @@ impl Check<'_> {
             return None;
         }
         Some(host)
-    }
-
-    pub(super) fn state(&self, field: &Field<raw::State>, files: &[PathBuf]) -> Option<State> {
-        let at = KeyPath::of(["state"]);
-        let absent = raw::State::default();
-        let raw = match field {
-            Field::Absent => &absent,
-            Field::Given(raw) => raw,
-            Field::Faulty => return None,
-        };
-        let store = match raw.store {
-            Field::Absent => raw::Store::Sqlite,
-            Field::Given(store) => store,
-            Field::Faulty => return None,
-        };
-        match store {
-            raw::Store::Memory => {
-                if !raw.path.is_absent() {
-                    self.fault_at_key(&at.key("path"), "the store `memory` has no file".into(), None);
-                }
-                Some(State::Memory)
-            }
-            raw::Store::Sqlite => {
-                let path = match &raw.path {
-                    Field::Absent => self.default_state_path(files),
-                    path => {
-                        let at = at.key("path");
-                        let path = self.text(path, &at)?;
-                        if path.is_empty() {
-                            self.fault(&at, "a path is missing".into(), None);
-                            return None;
-                        }
-                        self.path(&path, &at)
-                    }
-                };
-                Some(State::Sqlite { path })
-            }
-            raw::Store::Postgres | raw::Store::Redis => {
-                self.fault(
-                    &at.key("store"),
-                    "this store is not supported yet".into(),
-                    Some("use sqlite or memory".into()),
-                );
-                None
-            }
-        }
-    }
-
-    fn default_state_path(&self, files: &[PathBuf]) -> PathBuf {
-        // systemd gives a list where a unit has several directories.
-        let directory = self
-            .surroundings
-            .env
-            .get("STATE_DIRECTORY")
-            .and_then(|list| list.split(':').next());
-        match directory.filter(|directory| !directory.is_empty()) {
-            Some(directory) => PathBuf::from(directory).join(STATE_FILE),
-            None => files.first().map_or_else(
-                || STATE_FILE_BESIDE.into(),
-                |file| file.with_file_name(STATE_FILE_BESIDE),
-            ),
-        }
     }
 
     pub(super) fn log(&self, field: &Field<raw::Log>) -> Option<Log> {

@@ -12,6 +12,7 @@ mod policy;
 mod reply;
 mod request;
 mod route;
+mod state;
 mod stray;
 mod subject;
 mod tls;
@@ -205,9 +206,9 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     let probes = check.probes(&raw.probes);
     let admin = check.admin(&raw.admin);
     check.guard_twice(&listeners, probes.as_ref(), admin.as_ref());
-    let state = check.state(&raw.state, files);
     let log = check.log(&raw.log);
     let common = check.common_tls(&raw.tls);
+    let (state, state_keys) = check.state(&raw.state, &common, files);
 
     let durable = !matches!(state, Some(checked::State::Memory));
     let (credentials, uses) = credentials(check, raw, &common, durable);
@@ -219,6 +220,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
         probes,
         admin,
         state: state?,
+        state_keys,
         credentials,
         upstreams,
         routes,

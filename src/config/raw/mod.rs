@@ -78,6 +78,24 @@ pub struct State {
     pub store: Field<Store>,
     /// The file of `sqlite`.
     pub path: Field<Text>,
+    /// What tokens are sealed with in a file or on a server: each text is a key of at least 32 random characters. The
+    /// first seals, each opens; so a key is replaced by adding the new one last, then first, then alone. Absent: tokens
+    /// are kept as they are.
+    pub keys: Field<Vec<Field<Text>>>,
+    /// The server of `postgres` (`postgres://USER@HOST:5432/DATABASE`) or `redis` (`rediss://HOST:6379/0`; `redis:` is
+    /// plain).
+    pub url: Field<Text>,
+    /// The user of `redis`; absent: its default user.
+    pub username: Field<Text>,
+    /// The password of `postgres` or `redis`.
+    pub password: Field<Text>,
+    /// TLS settings of the connection to `postgres` or `redis`.
+    pub tls: Field<Tls>,
+    /// Whether the connection to `postgres` or `redis` may be plain off loopback.
+    pub insecure: Field<bool>,
+    /// Whether `redis` may lose what it has acknowledged. Without it, a server is refused that doesn't sync each write
+    /// (`appendonly yes`, `appendfsync always`) or may evict records (`maxmemory-policy noeviction`).
+    pub accept_loss: Field<bool>,
 }
 
 /// A store.
@@ -88,9 +106,9 @@ pub enum Store {
     Memory,
     /// A file of this host.
     Sqlite,
-    /// Not supported yet.
+    /// A PostgreSQL database, which many machines may share.
     Postgres,
-    /// Not supported yet.
+    /// A Redis server, for those who have nothing else that machines share.
     Redis,
 }
 

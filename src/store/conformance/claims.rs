@@ -24,12 +24,9 @@ pub(super) async fn a_claim_elsewhere_is_moved(rig: Rig) {
 
 pub(super) async fn one_claim_stands(rig: Rig) {
     let first = rig.claim(at(0, 0), Kind::SignIn).await;
-    assert_eq!(rig.ask(at(0, 0), Kind::SignIn).await, Claimed::Held(LEASE));
-    rig.clock.advance(LEASE - Duration::from_millis(1));
-    assert_eq!(
-        rig.ask(at(0, 0), Kind::SignIn).await,
-        Claimed::Held(Duration::from_millis(1))
-    );
+    rig.assert_held(rig.ask(at(0, 0), Kind::SignIn).await, LEASE);
+    rig.pass(LEASE - Duration::from_millis(1));
+    rig.assert_held(rig.ask(at(0, 0), Kind::SignIn).await, Duration::from_millis(1));
     rig.release(&first, None, false).await;
     assert!(!rig.claim(at(0, 0), Kind::SignIn).await.in_doubt);
 }
@@ -54,7 +51,7 @@ async fn crowd(rig: &Rig, on: Position) -> Vec<Claim> {
     for caller in callers {
         match caller.await.unwrap() {
             Claimed::Granted(claim) => claims.push(claim),
-            Claimed::Held(left) => assert_eq!(left, LEASE),
+            Claimed::Held(left) => rig.assert_left(left, LEASE),
             moved => panic!("{moved:?}"),
         }
     }
@@ -70,8 +67,8 @@ pub(super) async fn of_a_crowd_one_is_granted(rig: Rig) {
 
 pub(super) async fn of_a_crowd_one_takes_over(rig: Rig) {
     rig.replace("hand").await;
-    rig.claim(at(1, 1), Kind::Refresh).await;
-    rig.lapse();
+    rig.claim_briefly(at(1, 1), Kind::Refresh).await;
+    rig.lapse().await;
     let claims = crowd(&rig, at(1, 1)).await;
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].attempt, claims[0].in_doubt), (2, true));
@@ -92,22 +89,21 @@ pub(super) async fn attempts_count_within_a_position(rig: Rig) {
 pub(super) async fn a_standing_claim_is_renewed_by_its_id(rig: Rig) {
     let claim = rig.claim(at(0, 0), Kind::SignIn).await;
     let again = ask(claim.id, at(0, 0), Kind::SignIn);
-    rig.clock.advance(LEASE / 2);
+    let granted = Ok(Claimed::Granted(claim.clone()));
+    rig.pass(LEASE / 2);
+    assert_eq!(rig.there.claim(&rig.key, again.clone()).await, granted);
+    rig.pass(LEASE / 2);
+    rig.assert_held(rig.ask(at(0, 0), Kind::SignIn).await, LEASE / 2);
+    assert_eq!(rig.there.claim(&rig.key, brief(again.clone())).await, granted);
+    rig.lapse().await;
     assert_eq!(
-        rig.there.claim(&rig.key, again.clone()).await,
-        Ok(Claimed::Granted(claim.clone()))
-    );
-    rig.clock.advance(LEASE / 2);
-    assert_eq!(rig.ask(at(0, 0), Kind::SignIn).await, Claimed::Held(LEASE / 2));
-    rig.lapse();
-    assert_eq!(
-        rig.there.claim(&rig.key, again.clone()).await,
-        Ok(Claimed::Granted(claim.clone())),
+        rig.there.claim(&rig.key, brief(again.clone())).await,
+        granted,
         "a lease that is over and that nobody took over is renewed all the same"
     );
-    rig.lapse();
+    rig.lapse().await;
     rig.claim(at(0, 0), Kind::SignIn).await;
-    assert_eq!(rig.there.claim(&rig.key, again).await, Ok(Claimed::Held(LEASE)));
+    rig.assert_held(rig.there.claim(&rig.key, again).await.unwrap(), LEASE);
 }
 
 pub(super) async fn check_asks_for_the_claim_and_its_lease(rig: Rig) {
@@ -115,10 +111,15 @@ pub(super) async fn check_asks_for_the_claim_and_its_lease(rig: Rig) {
     let claim = rig.claim(at(1, 1), Kind::Refresh).await;
     let check = async |at_least| rig.there.check(&rig.key, &claim, at_least).await.unwrap();
     let moved = async || Checked::Moved(rig.load().await.map(Box::new));
-    rig.clock.advance(LEASE / 4);
-    assert_eq!(check(LEASE / 2).await, Checked::Standing(LEASE / 4 * 3));
-    assert_eq!(check(LEASE).await, moved().await, "too little is left");
-    rig.lapse();
+    rig.pass(LEASE / 4);
+    match check(LEASE / 2).await {
+        Checked::Standing(left) => rig.assert_left(left, LEASE / 4 * 3),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(check(LEASE * 2).await, moved().await, "too little is left");
+    let shorter = brief(ask(claim.id, at(1, 1), Kind::Refresh));
+    granted(rig.here.claim(&rig.key, shorter).await.unwrap());
+    rig.lapse().await;
     assert_eq!(check(Duration::ZERO).await, moved().await, "the lease is over");
     let second = rig.claim(at(1, 1), Kind::Refresh).await;
     assert_eq!(check(Duration::ZERO).await, moved().await, "it was taken over");
@@ -132,7 +133,7 @@ pub(super) async fn release_keeps_doubt_and_back_off(rig: Rig) {
     rig.replace("hand").await;
     let mut claim = rig.claim(at(1, 1), Kind::Refresh).await;
     let wait = BackOff {
-        until: Deadline::after(rig.clock.now(), LEASE),
+        until: Deadline::after(rig.now(), LEASE),
         failures: 3,
     };
     rig.release(&claim, Some(wait), true).await;
@@ -143,20 +144,20 @@ pub(super) async fn release_keeps_doubt_and_back_off(rig: Rig) {
         assert_eq!(rig.record().await.back_off, Some(wait));
     }
     let stale = claim;
-    let standing = rig.claim(at(1, 1), Kind::Refresh).await;
+    let standing = rig.claim_briefly(at(1, 1), Kind::Refresh).await;
     let before = rig.record().await;
     let longer = BackOff { failures: 4, ..wait };
     rig.release(&stale, Some(longer), true).await;
     assert_eq!(rig.record().await, before, "a stale release does nothing");
-    rig.lapse();
+    rig.lapse().await;
     rig.release(&standing, None, false).await;
     assert_eq!(rig.record().await.claim, None, "a lease that is over ends no claim");
 }
 
 pub(super) async fn only_a_standing_claim_marks_dead(rig: Rig) {
     rig.replace("hand").await;
-    let first = rig.claim(at(1, 1), Kind::Refresh).await;
-    rig.lapse();
+    let first = rig.claim_briefly(at(1, 1), Kind::Refresh).await;
+    rig.lapse().await;
     let second = rig.claim(at(1, 1), Kind::Refresh).await;
     let before = rig.record().await;
     assert_eq!(

@@ -150,3 +150,55 @@ fn ids_are_written_as_text_that_json_keeps_whole() {
     assert_eq!(serde_json::from_str::<Id>(&text).unwrap(), id);
     assert!(serde_json::from_str::<Id>("\"x\"").is_err());
 }
+
+#[test]
+fn an_import_never_overwrites_what_is_newer() {
+    let at = |chain, generation, access: &str| {
+        let mut record = Record::new(Fingerprint::of(["erp"]));
+        record.position = Position { chain, generation };
+        record.tokens.access = Some(access.into());
+        record
+    };
+    let mut incoming = at(2, 3, "a");
+    incoming.seeds.push(SeedHash::of("theirs"));
+    assert_eq!(
+        import(None, &incoming),
+        Ruling::put(incoming.clone(), |_| Imported::Saved)
+    );
+    for (chain, generation) in [(2, 4), (3, 1)] {
+        let here = at(chain, generation, "b");
+        let answer = import(Some(&here), &incoming);
+        assert_eq!(answer, Ruling::keep(Imported::Newer(here.position)));
+    }
+    let here = at(2, 3, "b");
+    assert_eq!(
+        import(Some(&here), &incoming),
+        Ruling::keep(Imported::Other(here.position))
+    );
+    let mut here = at(2, 2, "b");
+    here.seeds.push(SeedHash::of("ours"));
+    let Change::Put(saved) = import(Some(&here), &incoming).change else {
+        panic!("not saved");
+    };
+    assert_eq!(saved.tokens, incoming.tokens);
+    assert_eq!(saved.seeds, [SeedHash::of("theirs"), SeedHash::of("ours")]);
+}
+
+#[test]
+fn an_import_of_the_same_tokens_keeps_what_either_knows() {
+    let mut here = Record::new(Fingerprint::of(["erp"]));
+    here.position = Position {
+        chain: 1,
+        generation: 1,
+    };
+    assert_eq!(import(Some(&here), &here.clone()), Ruling::keep(Imported::Same));
+    let incoming = here.clone();
+    here.doubt = true;
+    here.attempts = 3;
+    let again = import(Some(&here), &incoming);
+    assert_eq!(again, Ruling::keep(Imported::Same), "its doubt and its attempts stay");
+    let Change::Put(merged) = import(Some(&incoming), &here).change else {
+        panic!("the doubt is lost");
+    };
+    assert!(merged.doubt && merged.attempts == 3);
+}

@@ -11,6 +11,8 @@ use crate::{
     store::{AskClaim, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
 };
 
+mod sealed;
+
 struct Place {
     directory: tempfile::TempDir,
     path: PathBuf,
@@ -247,6 +249,14 @@ async fn a_full_disk_is_told_and_leaves_what_was_there() {
         .unwrap_err();
     assert!(error.reason.contains("no space is left"), "{error}");
     assert_eq!(store.load(&key()).await, Ok(Some(saved)));
+    let room = |connection: &mut Connection| {
+        Ok(connection.pragma_update_and_check(None, "max_page_count", 1 << 20, |_| Ok(()))?)
+    };
+    store.0.run("have room", room).await.unwrap();
+    let again = store
+        .replace(&key(), random_id().unwrap(), &huge, &[], &fingerprint())
+        .await;
+    assert_eq!(again.unwrap().tokens, huge, "recovery needs no hand");
 }
 
 #[tokio::test]
