@@ -58,8 +58,9 @@ const READ: &str = "
 /// Writes a record, or removes it where there is no new version, if the version is the one that was seen.
 const SWAP: &str = "
     if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
-    redis.call('DEL', KEYS[1])
-    if ARGV[2] ~= '' then
+    if ARGV[2] == '' then
+        redis.call('DEL', KEYS[1])
+    else
         redis.call('HSET', KEYS[1], 'version', ARGV[2], 'position', ARGV[3], 'content', ARGV[4])
     end
     return 1
@@ -286,10 +287,17 @@ impl Server for Redis {
                 .arg(500);
             let (next, names): (u64, Vec<String>) = self.ask(&scan).await?;
             for name in names {
-                let content: Option<String> = self.ask(::redis::cmd("HGET").arg(&name).arg("content")).await?;
-                if let (Some(key), Some(content)) = (name.strip_prefix(RECORDS), content) {
-                    keys.push((key.to_owned(), content.starts_with(prefix)));
-                }
+                let Some(key) = name.strip_prefix(RECORDS) else {
+                    continue;
+                };
+                let content: Result<Option<String>, _> = self.ask(::redis::cmd("HGET").arg(&name).arg("content")).await;
+                let is_as_wanted = match content {
+                    Ok(content) => content.is_some_and(|content| content.starts_with(prefix)),
+                    Err(fault) if fault.passing => return Err(fault),
+                    // Something else has that name: told when it is asked for.
+                    Err(_) => false,
+                };
+                keys.push((key.to_owned(), is_as_wanted));
             }
             cursor = next;
             if cursor == 0 {

@@ -225,8 +225,12 @@ impl<S: Server> Remote<S> {
                 continue;
             }
             let key = Key::from_text(&key);
-            let snapshot = self.server.read(key.as_str()).await?;
-            if let Some(seen) = snapshot.row
+            let snapshot = match self.server.read(key.as_str()).await {
+                Err(fault) if fault.passing => return Err(fault),
+                snapshot => snapshot,
+            };
+            // What can't be read is told when it is asked for: one bad record breaks one credential.
+            if let Ok(Snapshot { row: Some(seen), .. }) = snapshot
                 && let Ok(record) = self.opened(&key, &seen)
             {
                 // Somebody else's write in between was sealed by somebody else: with the first key, if with any sense.

@@ -107,7 +107,11 @@ impl fmt::Debug for Sqlite {
 impl Transact for Sqlite {
     fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>> {
         let (key, keys) = (key.clone(), self.keys.clone());
-        self.run("load a record", move |connection| row::read(connection, &keys, &key))
+        self.run("load a record", move |connection| {
+            // One view of the file: an absent record is compared with what else is there.
+            let transaction = connection.transaction()?;
+            row::read(&transaction, &keys, &key)
+        })
     }
 
     fn transact<'a, A: Send + 'static>(

@@ -53,6 +53,7 @@ pub(super) fn tell(error: &RedisError) -> Fault {
             "OOM" => "its memory is full; raise maxmemory, saving is tried again",
             "MISCONF" => "it can't write its file; see its log and its disk, saving is tried again",
             "NOREPLICAS" => "it has fewer replicas than min-replicas-to-write; saving is tried again",
+            "WRONGTYPE" => "something else than a record has its name; let state.url name another database",
             "BUSY" => "it is busy with somebody's script",
             _ => "see its log",
         },

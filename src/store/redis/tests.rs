@@ -158,6 +158,14 @@ async fn what_the_server_refuses_is_told_with_what_helps() {
         "{error}"
     );
     assert!(!error.contains("canary"), "{error}");
+    command(&server, &["SET", "bearerd:record:odd", "canary"]).await;
+    let another = try_open(&right, &[]).await.unwrap();
+    let odd = Key::of(&"odd".parse().unwrap());
+    let error = another.load(&odd).await.unwrap_err().to_string();
+    assert!(error.contains("WRONGTYPE") && !error.contains("canary"), "{error}");
+    command(&server, &["DEL", "bearerd:record:erp"]).await;
+    save(&another, "one bad record breaks one credential").await.unwrap();
+
     command(&server, &["SET", "bearerd:note:schema", "99"]).await;
     let error = try_open(&right, &[]).await.unwrap_err().to_string();
     assert!(error.contains("version 99"), "{error}");

@@ -1,12 +1,13 @@
-//! Two processes share one SQLite file, and one of them is killed: what was acknowledged is there, and no position is
-//! claimed twice without doubt.
+//! Processes share one store, and one of them is killed: what was acknowledged is there, and no position is claimed
+//! twice without doubt.
+
+mod servers;
 
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader, Write},
-    path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -18,15 +19,17 @@ use bearerd::{
         spec::Fingerprint,
         token::{Position, Tokens},
     },
-    store::{self, AskClaim, Key, random_id},
+    store::{self, AskClaim, Key, Keys, Place, Portable, random_id},
 };
 
-/// Tells this test's program to be one of the two processes.
-const FILE: &str = "BEARERD_TEST_STORE";
+/// Tells this test's program to be one of the processes, and where the store is.
+const STORE: &str = "BEARERD_TEST_STORE";
 /// Begins a line that a process tells the test.
 const MARK: &str = "process:";
 /// Short, so that the survivor takes over within the test's time.
 const LEASE: Duration = Duration::from_millis(200);
+/// How many share a store.
+const PROCESSES: usize = 3;
 /// Ends a process whose test has gone.
 const TURNS: usize = 100_000;
 
@@ -34,19 +37,49 @@ fn key() -> Key {
     Key::of(&"shared".parse().unwrap())
 }
 
+/// A store as one word: `sqlite:PATH`, `postgres:PORT` or `redis:PORT`.
+fn place(word: &str) -> Place {
+    let (store, place) = word.split_once(':').unwrap();
+    match store {
+        "sqlite" => Place::Sqlite(place.into()),
+        "postgres" => {
+            let mut server = tokio_postgres::Config::new();
+            server.host("127.0.0.1").port(place.parse().unwrap()).dbname("postgres");
+            server.user("bearerd").password(servers::PASSWORD);
+            Place::Postgres(store::postgres::Settings { server, tls: None })
+        }
+        _ => Place::Redis(store::redis::Settings {
+            host: "127.0.0.1".into(),
+            port: place.parse().unwrap(),
+            tls: None,
+            username: None,
+            password: Some(servers::PASSWORD.into()),
+            database: 0,
+            accept_loss: false,
+        }),
+    }
+}
+
+/// SQLite's locks are not fair: where another process hogs one, opening fails and is tried again.
+async fn open(word: &str) -> Arc<dyn Portable> {
+    loop {
+        let keys = Keys::of([&"0123456789-0123456789-0123456789".into()]).unwrap();
+        if let Ok(store) = store::open(place(word), keys, Clock::system()).await {
+            return store;
+        }
+    }
+}
+
 /// Runs as a test of its own, and does nothing unless the other one asks for it.
 #[test]
 fn a_process() {
-    let Some(path) = std::env::var_os(FILE) else { return };
-    // SQLite's locks are not fair: where the other process hogs one, a verb fails and is asked for again.
-    let store = std::iter::repeat_with(|| store::sqlite(Path::new(&path), Clock::system()))
-        .find_map(Result::ok)
-        .unwrap();
+    let Ok(word) = std::env::var(STORE) else { return };
     let fingerprint = Fingerprint::of(["erp"]);
     let tell = |what: &str, position: Position, doubt: bool| {
         writeln!(std::io::stderr(), "{MARK} {what} {position} {doubt}").unwrap();
     };
     let work = async {
+        let store = open(&word).await;
         let mut on = Position::default();
         for _ in 0..TURNS {
             let kind = if on.chain == 0 { Kind::SignIn } else { Kind::Refresh };
@@ -80,17 +113,19 @@ fn a_process() {
             }
         }
     };
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(work);
+    run(work);
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(work)
 }
 
 /// Starts a process whose lines come with its number.
-fn start(number: usize, path: &Path, lines: mpsc::Sender<(usize, String)>) -> Child {
+fn start(number: usize, word: &str, lines: mpsc::Sender<(usize, String)>) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_process", "--nocapture"])
-        .env(FILE, path)
+        .env(STORE, word)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -113,7 +148,7 @@ fn start(number: usize, path: &Path, lines: mpsc::Sender<(usize, String)>) -> Ch
 struct Account {
     granted: HashSet<(u64, u64)>,
     last: Position,
-    saved: [usize; 2],
+    saved: [usize; PROCESSES],
 }
 
 impl Account {
@@ -137,13 +172,12 @@ impl Account {
     }
 }
 
-#[test]
-fn two_processes_share_a_file_and_one_is_killed() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.db");
+fn share(word: &str) {
     let (sender, lines) = mpsc::channel();
-    let mut first = start(0, &path, sender.clone());
-    let mut second = start(1, &path, sender);
+    let mut processes: Vec<Child> = (0..PROCESSES)
+        .map(|number| start(number, word, sender.clone()))
+        .collect();
+    drop(sender);
     let mut account = Account::default();
     let next = || {
         lines
@@ -155,26 +189,44 @@ fn two_processes_share_a_file_and_one_is_killed() {
         account.take(next());
     }
     // SIGKILL, wherever it stands: before, in or after a transaction.
+    let mut first = processes.remove(0);
     first.kill().unwrap();
     first.wait().unwrap();
     let goal = account.saved[1] + 20;
     while account.saved[1] < goal {
         account.take(next());
     }
-    second.kill().unwrap();
-    second.wait().unwrap();
+    for mut other in processes {
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
     lines.iter().for_each(|line| account.take(line));
 
-    let store = store::sqlite(&path, Clock::system()).unwrap();
-    let load = async { store.load(&key()).await.unwrap().unwrap() };
-    let record = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(load);
+    let record = run(async { open(word).await.load(&key()).await.unwrap().unwrap() });
     assert!(
         record.position >= account.last,
         "{} was acknowledged and {} is saved",
         account.last,
         record.position
     );
+}
+
+#[test]
+fn processes_share_a_file_and_one_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    share(&format!("sqlite:{}", directory.path().join("state.db").display()));
+}
+
+#[test]
+fn processes_share_a_postgresql_and_one_is_killed() {
+    let Some(server) = servers::postgres(&[], &["fsync=off"]) else {
+        return;
+    };
+    share(&format!("postgres:{}", server.port));
+}
+
+#[test]
+fn processes_share_a_redis_and_one_is_killed() {
+    let Some(server) = servers::redis(&[], &[]) else { return };
+    share(&format!("redis:{}", server.port));
 }
