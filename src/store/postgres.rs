@@ -16,7 +16,7 @@ use tokio_postgres::{
 
 use super::{
     Key,
-    remote::{Fault, MakeTls, Row, Server, Snapshot, Tls},
+    remote::{CONNECT_TIMEOUT, Fault, MakeTls, Row, Server, Snapshot, Tls},
 };
 use crate::credential::token::Position;
 
@@ -61,12 +61,16 @@ impl Postgres {
         }
     }
 
+    /// The connection, made anew where the last one has ended.
     async fn link(&self) -> Result<Arc<Link>, Fault> {
         let mut link = self.link.lock().await;
         if let Some(link) = link.as_ref().filter(|link| !link.client.is_closed()) {
             return Ok(link.clone());
         }
-        let fresh = Arc::new(self.connect().await?);
+        let silent =
+            |_| Fault::passing("it accepts connections and says nothing; see that it runs, and check state.url");
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
+        let fresh = Arc::new(connected.map_err(silent)??);
         *link = Some(fresh.clone());
         Ok(fresh)
     }

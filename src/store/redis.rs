@@ -99,6 +99,7 @@ impl Redis {
         }
     }
 
+    /// The connection, made anew where the last one has ended.
     async fn link(&self) -> Result<Link, Fault> {
         let mut link = self.link.lock().await;
         if let Some(link) = link.as_ref().filter(|link| !link.task.is_finished()) {

@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use self::connect::Tls;
-pub(super) use self::connect::{MakeTls, connect};
+pub(super) use self::connect::{CONNECT_TIMEOUT, MakeTls, connect};
 use super::{
     Key, Pending, StoreError, document,
     keys::{Keys, SealFault},
@@ -340,3 +340,6 @@ impl<S: Server> Transact for Remote<S> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

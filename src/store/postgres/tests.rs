@@ -280,3 +280,23 @@ async fn tls_is_verified() {
     let error = try_open(&refused, &[]).await.unwrap_err().to_string();
     assert!(error.contains("TLS"), "{error}");
 }
+
+#[tokio::test]
+async fn what_accepts_connections_and_says_nothing_is_told_in_time() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config::new();
+    config
+        .host("127.0.0.1")
+        .port(silent.local_addr().unwrap().port())
+        .user("bearerd");
+    let server = Postgres::new(Settings {
+        server: config,
+        tls: None,
+    });
+    let fault = server.read("erp").await.unwrap_err();
+    assert!(
+        fault.passing && fault.reason.contains("says nothing"),
+        "{}",
+        fault.reason
+    );
+}
