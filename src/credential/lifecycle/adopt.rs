@@ -21,6 +21,9 @@ const STARTING_BACK_OFF: Duration = Duration::from_secs(60);
 
 impl Lifecycle {
     pub(super) fn loaded(&mut self, answer: Result<Option<Box<Record>>, StoreFault>, now: Now, notes: &mut Vec<Note>) {
+        if let Phase::Reading(spend, claim) = self.phase.clone() {
+            return self.read(spend, claim, answer, now, notes);
+        }
         let record = match answer {
             Ok(record) => record,
             Err(fault) => return self.store_failed(fault, now, notes),

@@ -120,7 +120,7 @@ impl Lifecycle {
             return Step::Rest(Some(again));
         }
         match &self.phase {
-            Phase::Loading | Phase::Yielding { .. } => Step::Load,
+            Phase::Loading | Phase::Yielding { .. } | Phase::Reading(..) => Step::Load,
             Phase::Seeding { id } => match &self.rules.seed {
                 Some((hash, tokens)) => Step::Seed {
                     id: *id,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::{Deadline, Now},
     credential::{
-        record::{Checked, Claim, Claimed, Id, Kind},
+        record::{Checked, Claim, Claimed, Id, Kind, Record},
         reply::{About, Lost, Outcome},
         schedule::Severity,
         token::Tokens,
@@ -81,10 +81,7 @@ impl Lifecycle {
                         }
                         None => self.release(claim, None, false),
                     },
-                    Kind::Refresh if claim.in_doubt && spend.claim.is_none() => {
-                        notes.push(Note::TakenOver);
-                        self.resolve_doubt(spend, claim, now, notes);
-                    }
+                    Kind::Refresh if spend.claim.is_none() => self.phase = Phase::Reading(spend, claim),
                     Kind::Refresh | Kind::SignIn => self.phase = Phase::Checking(spend, claim),
                 }
             }
@@ -106,6 +103,39 @@ impl Lifecycle {
                 notes.push(Note::StoreTrouble(fault.clone()));
                 self.pause(Severity::Trouble, Trouble::Store(fault), None, now);
                 self.phase = Phase::Resting;
+            }
+        }
+    }
+
+    /// The record, read under the claim on it: while that stands, nobody else's reply replaces its tokens unnoticed.
+    pub(super) fn read(
+        &mut self,
+        spend: Spend,
+        claim: Claim,
+        answer: Result<Option<Box<Record>>, StoreFault>,
+        now: Now,
+        notes: &mut Vec<Note>,
+    ) {
+        match answer {
+            Ok(record) => {
+                self.store_answered();
+                let is_other = |record: &Record| {
+                    record.position == claim.on && self.held.as_ref().is_none_or(|held| *held.tokens != record.tokens)
+                };
+                if let Some(record) = record.filter(|record| is_other(record)) {
+                    self.adopt(Some(record), now, notes);
+                }
+                if claim.in_doubt {
+                    notes.push(Note::TakenOver);
+                    self.resolve_doubt(spend, claim, now, notes);
+                } else {
+                    self.phase = Phase::Checking(spend, claim);
+                }
+            }
+            Err(fault) => {
+                notes.push(Note::StoreTrouble(fault.clone()));
+                self.pause(Severity::Trouble, Trouble::Store(fault), None, now);
+                self.release(claim, None, false);
             }
         }
     }

@@ -59,6 +59,9 @@ pub(super) enum Phase {
     Resting,
     Connecting(Spend),
     Claiming(Spend),
+    /// Claimed, and reading what was claimed: a reply of a higher attempt may have replaced the tokens of this very
+    /// position since they were adopted, and those that it replaced may have been spent.
+    Reading(Spend, Claim),
     Checking(Spend, Claim),
     Sending(Spend, Claim),
     Committing {
