@@ -144,10 +144,10 @@ impl Lifecycle {
                 },
             },
             Phase::Checking(_, claim) => Step::Check(claim.clone()),
-            Phase::Sending(spend, claim) => Step::Send {
+            Phase::Sending(spend, claim, held) => Step::Send {
                 claim: claim.clone(),
                 why: spend.why,
-                held: self.held.as_ref().map(|held| held.tokens.clone()),
+                held: held.clone(),
             },
             Phase::Committing { claim, tokens, .. } => Step::Commit {
                 claim: claim.clone(),

@@ -55,8 +55,8 @@ impl Lifecycle {
                 Some(claim) => self.hold(spend, claim, Some(back_off.until), now),
                 None => self.phase = Phase::Resting,
             },
-            Phase::Sending(spend, claim) if spend.in_doubt => self.hold(spend, claim, Some(back_off.until), now),
-            Phase::Sending(_, claim) => self.release(claim, Some(back_off), false),
+            Phase::Sending(spend, claim, _) if spend.in_doubt => self.hold(spend, claim, Some(back_off.until), now),
+            Phase::Sending(_, claim, _) => self.release(claim, Some(back_off), false),
             _ => {}
         }
     }
@@ -149,7 +149,10 @@ impl Lifecycle {
             Ok(Checked::Standing(_)) if spend.kind == Kind::Refresh && self.position() != Some(claim.on) => {
                 self.release(claim, None, spend.in_doubt);
             }
-            Ok(Checked::Standing(_)) => self.phase = Phase::Sending(spend, claim),
+            Ok(Checked::Standing(_)) => {
+                let held = self.held.as_ref().map(|held| held.tokens.clone());
+                self.phase = Phase::Sending(spend, claim, held);
+            }
             Ok(Checked::Moved(Some(record)))
                 if record.claim.as_ref().is_some_and(|standing| standing.id == claim.id) =>
             {
@@ -177,12 +180,12 @@ impl Lifecycle {
     }
 
     pub(super) fn answered(&mut self, outcome: Outcome, now: Now, notes: &mut Vec<Note>) {
-        let Phase::Sending(mut spend, claim) = self.phase.clone() else {
+        let Phase::Sending(mut spend, claim, sent) = self.phase.clone() else {
             return;
         };
         match outcome {
             Outcome::Granted(tokens) => {
-                let tokens = Arc::new(self.complete(tokens, spend.kind, now));
+                let tokens = Arc::new(self.complete(tokens, spend.kind, sent.as_deref(), now));
                 self.phase = Phase::Committing { spend, claim, tokens };
             }
             Outcome::Refused(refusal) => {
@@ -226,8 +229,8 @@ impl Lifecycle {
         }
     }
 
-    /// What a reply leaves unsaid.
-    pub(super) fn complete(&self, mut tokens: Tokens, kind: Kind, now: Now) -> Tokens {
+    /// What a reply to these tokens leaves unsaid.
+    pub(super) fn complete(&self, mut tokens: Tokens, kind: Kind, sent: Option<&Tokens>, now: Now) -> Tokens {
         let policy = &self.rules.policy;
         if tokens.expires.is_none() {
             tokens.expires = policy.assume_lifetime.map(|lifetime| Deadline::after(now, lifetime));
@@ -235,9 +238,9 @@ impl Lifecycle {
         if kind == Kind::Refresh
             && tokens.refresh.is_none()
             && !policy.single_use
-            && let Some(held) = &self.held
+            && let Some(sent) = sent
         {
-            tokens.refresh = held.tokens.refresh.clone();
+            tokens.refresh = sent.refresh.clone();
         }
         if tokens.dies.is_none() && tokens.refresh.is_some() {
             tokens.dies = policy.refresh_lifetime.map(|lifetime| Deadline::after(now, lifetime));

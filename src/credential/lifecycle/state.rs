@@ -63,7 +63,8 @@ pub(super) enum Phase {
     /// position since they were adopted, and those that it replaced may have been spent.
     Reading(Spend, Claim),
     Checking(Spend, Claim),
-    Sending(Spend, Claim),
+    /// With the tokens that were claimed: a sign-in by hand may change what is held meanwhile.
+    Sending(Spend, Claim, Option<Arc<Tokens>>),
     Committing {
         spend: Spend,
         claim: Claim,
