@@ -123,7 +123,9 @@ impl Lifecycle {
                 self.store_failures += 1;
                 let wait = back_off(Severity::Trouble, self.store_failures, None, 0.0);
                 self.again = Some(Deadline::after(now, wait));
-                if !was_published && !matches!(spend.kind, Kind::Restore(_)) {
+                // A person may have signed in meanwhile, and that is newer.
+                let is_newer = self.position() < Some(claim.brings());
+                if !was_published && is_newer && !matches!(spend.kind, Kind::Restore(_)) {
                     notes.push(Note::Unsaved(fault));
                     self.publish_unsaved(&spend, &claim, tokens);
                 }
