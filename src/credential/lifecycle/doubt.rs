@@ -26,6 +26,10 @@ impl Lifecycle {
 
     /// The in-doubt rule: the refresh token of this claim's position was sent, and nobody knows what came of it.
     pub(super) fn resolve_doubt(&mut self, mut spend: Spend, claim: Claim, now: Now, notes: &mut Vec<Note>) {
+        if self.position() != Some(claim.on) {
+            // A person signed in meanwhile: what is held is not in doubt.
+            return self.release(claim, None, true);
+        }
         spend.in_doubt = true;
         if let Some(held) = &mut self.held {
             held.in_doubt = true;

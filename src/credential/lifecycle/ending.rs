@@ -36,7 +36,10 @@ impl Lifecycle {
     }
 
     pub(super) fn released(&mut self, answer: Result<(), StoreFault>, now: Now, notes: &mut Vec<Note>) {
-        let Phase::Releasing { then_sign_in, .. } = self.phase.clone() else {
+        let Phase::Releasing {
+            claim, then_sign_in, ..
+        } = self.phase.clone()
+        else {
             return;
         };
         if answer.is_err() && self.store_failures < RELEASE_TRIES {
@@ -49,7 +52,8 @@ impl Lifecycle {
         }
         self.store_answered();
         self.phase = Phase::Resting;
-        if let Some(why) = then_sign_in {
+        // A person who signed in meanwhile has resolved the doubt.
+        if let Some(why) = then_sign_in.filter(|_| self.stored == claim.on) {
             self.start(Kind::SignIn, why, notes);
         }
     }

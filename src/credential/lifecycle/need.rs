@@ -74,6 +74,7 @@ impl Lifecycle {
         let spend = Spend {
             kind,
             why,
+            on: self.stored,
             claim: None,
             in_doubt: false,
             losses: 0,

@@ -23,6 +23,8 @@ impl Lifecycle {
         if let Phase::Connecting(spend) = self.phase.clone() {
             self.phase = match spend.claim.clone() {
                 Some(claim) => Phase::Checking(spend, claim),
+                // A person signed in meanwhile: what was missing is there, or is asked for anew.
+                None if spend.on != self.stored => Phase::Resting,
                 None => self.claiming(spend),
             };
         }

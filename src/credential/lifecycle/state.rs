@@ -99,6 +99,8 @@ pub(super) enum Phase {
 pub(super) struct Spend {
     pub(super) kind: Kind,
     pub(super) why: Why,
+    /// Where the store's record stood when it was begun.
+    pub(super) on: Position,
     /// A claim of this process that stands already: a retry runs under it.
     pub(super) claim: Option<Claim>,
     /// The refresh token was sent before, by anybody, and nobody knows what came of it.
