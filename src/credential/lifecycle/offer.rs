@@ -118,6 +118,7 @@ impl Lifecycle {
         match &self.phase {
             Phase::Connecting(_)
             | Phase::Claiming(_)
+            | Phase::Reading(..)
             | Phase::Checking(..)
             | Phase::Sending(..)
             | Phase::Committing { .. } => true,
