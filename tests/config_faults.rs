@@ -288,7 +288,7 @@ fn other_stores_and_settings_that_contradict_are_faults() {
             "a name is made of a-z",
         ),
         (
-            "credentials: { a: { grant: { type: static, token: x }, lease: 50s } }",
+            "credentials: { a: { grant: { type: static, token: x }, lease: 20s } }",
             "at least twice",
         ),
         (

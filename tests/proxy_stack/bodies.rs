@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bearerd::upstream::Body;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -55,20 +55,15 @@ async fn a_refusal_of_a_large_upload_is_the_answer_even_if_the_upstream_hangs_up
 }
 
 #[tokio::test]
-async fn bodies_stream_both_ways_with_their_trailers() {
+async fn bodies_stream_both_ways() {
     // The upstream sends back each frame as it arrives: nothing is held on the way, or this would stand still.
     let world = world(|request: Request<Incoming>| async move {
-        Response::builder()
-            .header("trailer", "x-sum")
-            .body(request.into_body().map_err(Into::into).boxed_unsync())
-            .unwrap()
+        Response::new(request.into_body().map_err(Into::into).boxed_unsync())
     })
     .await;
     let (sender, body) = streamed();
     let request = Request::post("/bearer/echo")
         .header("host", "localhost")
-        .header("te", "trailers")
-        .header("trailer", "x-sum")
         .body(body)
         .unwrap();
     let mut answer = send(&world, request).await.into_body();
@@ -77,12 +72,8 @@ async fn bodies_stream_both_ways_with_their_trailers() {
         let back = answer.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(back, piece);
     }
-    let mut trailers = HeaderMap::new();
-    trailers.insert("x-sum", "3".parse().unwrap());
-    sender.send(Frame::trailers(trailers.clone())).unwrap();
     drop(sender);
-    let back = answer.frame().await.unwrap().unwrap().into_trailers().unwrap();
-    assert_eq!(back, trailers);
+    assert!(answer.frame().await.is_none());
 }
 
 #[tokio::test]
