@@ -486,3 +486,56 @@ fn without_a_sign_in_grant_a_lost_reply_is_retried_only_when_nothing_can_be_lost
     assert_eq!(world.server.reuses, 1, "then once, for a definite answer");
     assert!(matches!(world.processes[0].offer(world.clock.now()), Offer::Refused(trouble, _) if trouble.needs_login()));
 }
+
+/// A person signs in, and every process hears of it.
+fn sign_in_by_hand(world: &mut World) {
+    let now = world.clock.now();
+    world.server.families += 1;
+    let family = world.server.families;
+    let tokens = world.server.issue(family, now);
+    let ruling = ledger::replace(world.record.as_ref(), Id(7), &tokens, &[], &fingerprint());
+    let record = world.write(ruling, Fault::None).unwrap();
+    for process in &mut world.processes {
+        process.handle(Event::SignedIn(Box::new(record.clone())), now);
+    }
+}
+
+#[test]
+fn law_7_a_sign_in_by_hand_is_not_lost_to_an_automatic_one_under_way() {
+    for step in 0..6 {
+        let mut world = World::new(1, true);
+        let now = world.clock.now();
+        world.processes[0].handle(Event::Wanted, now);
+        for _ in 0..step {
+            world.advance(0, Fault::None);
+        }
+        sign_in_by_hand(&mut world);
+        let by_hand = world.record.clone().unwrap();
+        for _ in 0..20 {
+            world.advance(0, Fault::None);
+        }
+        let record = world.record.clone().unwrap();
+        assert_eq!(record.tokens, by_hand.tokens, "after {step} steps");
+        assert_eq!(
+            world.processes[0].position(),
+            Some(by_hand.position),
+            "after {step} steps"
+        );
+    }
+}
+
+#[test]
+fn law_7_a_refusal_of_old_tokens_kills_nothing_newer() {
+    let mut world = signed_in(1);
+    expire(&mut world, 0);
+    step_to(&mut world, 0, |step| matches!(step, Step::Send { .. }));
+    world.server.dead_families.push(1);
+    world.advance(0, Fault::None);
+    sign_in_by_hand(&mut world);
+    world.advance(0, Fault::None);
+    let record = world.record.clone().unwrap();
+    assert_eq!(record.state, bearerd::credential::record::State::Live);
+    assert!(
+        matches!(world.processes[0].offer(world.clock.now()), Offer::Token(position) if position == record.position)
+    );
+}

@@ -8,12 +8,14 @@ mod lifetime;
 mod mend;
 mod read;
 mod refusal;
+mod squeeze;
 pub(super) mod text;
 
 #[cfg(test)]
 mod tests;
 
 pub use read::read;
+pub use squeeze::Squeeze;
 
 use std::time::Duration;
 

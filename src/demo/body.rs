@@ -25,6 +25,8 @@ pub(super) enum Outgoing {
     Whole(Option<Bytes>),
     /// One byte at a time.
     Drip(Bytes, Interval),
+    /// The first half at once, the second after a pause.
+    Halves(Option<Bytes>, Option<Bytes>, Pin<Box<Sleep>>),
     /// A start, and then the connection breaks.
     Cut(Option<Bytes>, Pin<Box<Sleep>>),
     /// So many zeros.
@@ -37,6 +39,11 @@ impl Outgoing {
         let mut ticks = interval(every.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self::Drip(bytes, ticks)
+    }
+
+    pub(super) fn halves(mut bytes: Bytes, pause: Duration) -> Self {
+        let first = bytes.split_to(bytes.len() / 2);
+        Self::Halves(Some(first), Some(bytes), Box::pin(sleep(pause)))
     }
 
     pub(super) fn cut(start: Bytes) -> Self {
@@ -59,6 +66,14 @@ impl Body for Outgoing {
                 ready!(ticks.poll_tick(context));
                 Some(left.split_to(1))
             }
+            Self::Halves(first, second, pause) => match first.take() {
+                Some(first) => Some(first),
+                None if second.is_none() => None,
+                None => {
+                    ready!(pause.as_mut().poll(context));
+                    second.take()
+                }
+            },
             Self::Cut(start, wait) => match start.take() {
                 Some(start) => Some(start),
                 None => {
@@ -80,6 +95,7 @@ impl Body for Outgoing {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Drip(left, _) => left.is_empty(),
+            Self::Halves(_, second, _) => second.is_none(),
             Self::Cut(..) => false,
             Self::Bulk(left) => *left == 0,
         }
@@ -89,6 +105,10 @@ impl Body for Outgoing {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Drip(left, _) => SizeHint::with_exact(left.len() as u64),
+            Self::Halves(first, second, _) => {
+                let length = |half: &Option<Bytes>| half.as_ref().map_or(0, |half| half.len() as u64);
+                SizeHint::with_exact(length(first) + length(second))
+            }
             Self::Bulk(left) => SizeHint::with_exact(*left),
             // Its answer promises more than this will give.
             Self::Cut(..) => SizeHint::default(),

@@ -54,6 +54,8 @@ pub(super) struct Endpoint {
     pub(super) clock: Clock,
     /// How long each byte of a dripping reply takes.
     pub(super) drip: Duration,
+    /// How long a reply in two chunks pauses.
+    pub(super) pause: Duration,
 }
 
 impl Endpoint {
@@ -84,6 +86,7 @@ impl Endpoint {
         match delivery {
             Delivery::Whole(reply) => self.render(reply),
             Delivery::Drip(reply) => self.render_with(reply, |bytes| Outgoing::drip(bytes, self.drip)),
+            Delivery::Halves(reply) => self.render_with(reply, |bytes| Outgoing::halves(bytes, self.pause)),
             Delivery::Cut(reply) => self.render_with(reply, |bytes| Outgoing::cut(bytes.slice(..bytes.len() / 2))),
             Delivery::Hang => pending().await,
             Delivery::Close => {

@@ -21,6 +21,8 @@ pub const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// How much an over-long reply is padded, in bytes.
 pub const OVER_LONG: usize = 4 * 1024 * 1024;
+/// How much padding a huge reply has, in bytes.
+pub const HUGE: usize = 64 * 1024 * 1024;
 
 /// A lifetime that overflows once it is turned into milliseconds.
 const HUGE_LIFETIME: u64 = u64::MAX;
@@ -85,7 +87,9 @@ misbehaviours! {
     Bom = "bom",
     /// Takes effect; the reply breaks off half-way.
     Truncated = "truncated",
-    /// Takes effect; the reply is longer than any reader should take.
+    /// Takes effect; the reply holds megabytes of one text besides.
+    Huge = "huge",
+    /// Takes effect; the reply is longer than any reader should take, and not of one text.
     OverLong = "over_long",
     /// 200 with an error in the body; no effect.
     ErrorIn200 = "error_in_200",
@@ -97,6 +101,8 @@ misbehaviours! {
     InvalidClient = "invalid_client",
     /// Takes effect; the reply comes one byte at a time.
     Drip = "drip",
+    /// Takes effect; the second half of the reply comes after a pause.
+    TwoChunks = "two_chunks",
 }
 
 impl fmt::Display for Misbehaviour {
@@ -135,6 +141,7 @@ pub enum Times {
 pub(super) enum Delivery {
     Whole(Reply),
     Drip(Reply),
+    Halves(Reply),
     Cut(Reply),
     /// Close the connection without a word.
     Close,
@@ -185,6 +192,7 @@ impl Misbehaviour {
             }
             Self::Truncated => return Delivery::Cut(reply),
             Self::Drip => return Delivery::Drip(reply),
+            Self::TwoChunks => return Delivery::Halves(reply),
             _ if reply.status.is_success() => self.distort(&mut reply),
             // A refusal is a refusal; there is nothing in it to distort.
             _ => {}
@@ -212,7 +220,8 @@ impl Misbehaviour {
             Self::FractionalLifetime => (lifetime, json!(seconds as f64 - 0.5)),
             Self::NullAccessToken => (access, Value::Null),
             Self::EmptyAccessToken => (access, json!("")),
-            Self::OverLong => ("padding", json!("x".repeat(OVER_LONG))),
+            Self::Huge => ("padding", json!("x".repeat(HUGE))),
+            Self::OverLong => ("padding", json!(vec![0; OVER_LONG / 2])),
             Self::MissingLifetime => {
                 members.remove(lifetime);
                 return;

@@ -44,8 +44,8 @@ use tokio_rustls::TlsAcceptor;
 pub use self::{
     api::Api,
     count::{Counts, Grant, Seen},
-    misbehave::{Misbehaviour, OVER_LONG, RETRY_AFTER_SECONDS, Times, UnknownMisbehaviour},
-    options::{DRIP, Options, Ports, TOKEN_LIFETIME},
+    misbehave::{HUGE, Misbehaviour, OVER_LONG, RETRY_AFTER_SECONDS, Times, UnknownMisbehaviour},
+    options::{DRIP, Options, PAUSE, Ports, TOKEN_LIFETIME},
     pos::PosRefresh,
     walkthrough::{CurlLine, Places, config_yaml, curl_lines},
 };
@@ -245,6 +245,7 @@ impl Start<'_> {
             authorities: self.names.iter().map(authority).collect(),
             clock,
             drip: self.options.drip,
+            pause: self.options.pause,
         });
         let serving = server::serve(listener, self.tls.clone(), Arc::clone(&endpoint));
         self.serving.spawn(serving);

@@ -12,6 +12,8 @@ use crate::clock::Clock;
 /// How long access tokens live where nothing else is said: short, so that rotation is seen to happen.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(20);
 
+/// How long a reply in two chunks pauses where nothing else is said.
+pub const PAUSE: Duration = Duration::from_secs(10);
 /// How long each byte of a dripping reply takes where nothing else is said: a short reply takes most of a minute.
 pub const DRIP: Duration = Duration::from_millis(250);
 
@@ -49,6 +51,8 @@ pub struct Options {
     pub pos_refresh: PosRefresh,
     /// How long each byte of a dripping reply takes.
     pub drip: Duration,
+    /// How long a reply in two chunks pauses between them.
+    pub pause: Duration,
     /// The refresh token of a Flow Retail device that is linked from the start; random where absent.
     pub device_seed: Option<String>,
     /// Whether to remember every token issued, for [`Api::issued`](super::Api::issued).
@@ -69,6 +73,7 @@ impl Default for Options {
             h2: true,
             pos_refresh: PosRefresh::default(),
             drip: DRIP,
+            pause: PAUSE,
             device_seed: None,
             keep_issued: false,
             ca_file: None,

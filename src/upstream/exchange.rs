@@ -6,7 +6,7 @@
 
 use std::{fmt, pin::pin, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -24,7 +24,10 @@ use super::{
     connect::{Connector, host_of},
     error::{chain, refuses_handshake, tls_error},
 };
-use crate::credential::reply::Answer;
+use crate::credential::reply::{Answer, Squeeze};
+
+/// The most of an answer that is read, in bytes, whatever little of it is held.
+const MOST_READ: usize = 256 * 1024 * 1024;
 
 /// Makes token requests. Clones are cheap.
 #[derive(Clone)]
@@ -139,7 +142,7 @@ impl Exchange {
 }
 
 impl Connection {
-    /// Sends the request and reads its answer: until `deadline`, and at most `limit` bytes of its body.
+    /// Sends the request and reads its answer: until `deadline`, and holds at most `limit` bytes of its body, squeezed.
     ///
     /// Must run to its end once it was polled: dropping it leaves the outcome in doubt.
     pub async fn send(self, request: Request<Bytes>, deadline: Duration, limit: usize) -> Sent {
@@ -165,7 +168,8 @@ impl Connection {
             Err(error) => return failure(&host, is_plain, error),
         };
         let (head, mut incoming) = answer.into_parts();
-        let mut body = BytesMut::new();
+        let mut body = Squeeze::new(limit);
+        let mut read = 0;
         let cut = loop {
             let frame = tokio::select! {
                 biased;
@@ -177,9 +181,8 @@ impl Connection {
                 Some(Err(_)) => break true,
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    let room = limit - body.len();
-                    body.extend_from_slice(&data[..data.len().min(room)]);
-                    if data.len() > room {
+                    read += data.len();
+                    if !body.push(&data) || read > MOST_READ {
                         break true;
                     }
                 }
@@ -189,7 +192,7 @@ impl Connection {
         Sent::Answered(Reply {
             status: head.status,
             headers: head.headers,
-            body: body.freeze(),
+            body: body.into_held().into(),
             cut,
         })
     }

@@ -26,8 +26,23 @@ async fn law_5_an_odd_success_is_a_success() {
         Misbehaviour::Status201,
         Misbehaviour::Bom,
         Misbehaviour::Drip,
+        Misbehaviour::TwoChunks,
     ];
     each(&odd, |_| Came::spending(2, WORKS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_a_reply_of_64_mebibytes_loses_no_refresh_token() {
+    let stage = Stage::new().await;
+    let yaml = stage.seeded(", spend_deadline: 60s, lease: 120s").await;
+    let bearerd = stage.start(&yaml).await;
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    stage.expire();
+    stage.apis.fluent().misbehave(Misbehaviour::Huge, Times::Next(1));
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    stage.expire();
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    assert_eq!((stage.fluent_counts().spends, stage.fluent_counts().reuses), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

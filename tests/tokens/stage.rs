@@ -53,6 +53,7 @@ impl Stage {
         let mut options = Options {
             clock: clock.clone(),
             drip: Duration::from_millis(1),
+            pause: Duration::from_millis(50),
             ca_file: Some(folder.path().join("ca.pem")),
             ..Options::default()
         };

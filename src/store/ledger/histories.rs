@@ -345,7 +345,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_laws_hold_in_every_history(steps in prop::collection::vec(step(), 1..80)) {
+    fn law_7_nothing_saved_goes_back_in_any_history(steps in prop::collection::vec(step(), 1..80)) {
         let mut world = World::new();
         for step in &steps {
             if let Some(verb) = world.verb(step) {
