@@ -1,13 +1,13 @@
 //! A checked config becomes a running program.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 
 use crate::{
     clock::Clock,
     config::checked::{Bind, Config, Listener, State, Tls},
-    manager::{Closing, Environment, Manager, StartError},
+    manager::{Closing, Environment, Manager, STORE_DEADLINE, StartError},
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{ListenerContext, Router, RouterError, Stack, Target, stack},
@@ -108,10 +108,13 @@ impl Program {
         })
     }
 
-    /// Ends the managers' tasks once nothing is under way: whether that came within `patience`. To be called after
-    /// the last request, for a spend outlives its caller.
-    pub async fn shutdown(self, patience: Duration) -> bool {
-        self.closing.finish(patience).await
+    /// Ends the managers' tasks once nothing is under way, and waits for as long as a token request and its saving
+    /// may take: whether that came in time. To be called after the last request, for a spend outlives its caller.
+    pub async fn shutdown(self) -> bool {
+        let specs = self.managers.values().map(Manager::spec);
+        let spend = specs.map(|spec| spec.policy.spend_deadline).max().unwrap_or_default();
+        // The check before it and the commit after it.
+        self.closing.finish(spend + 2 * STORE_DEADLINE).await
     }
 }
 

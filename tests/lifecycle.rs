@@ -539,3 +539,57 @@ fn law_7_a_refusal_of_old_tokens_kills_nothing_newer() {
         matches!(world.processes[0].offer(world.clock.now()), Offer::Token(position) if position == record.position)
     );
 }
+
+#[test]
+fn law_7_a_sign_in_by_hand_is_not_lost_to_what_a_store_lost_before_it() {
+    let mut world = signed_in(2);
+    for _ in 0..3 {
+        expire(&mut world, 0);
+        world.recover(0).unwrap();
+    }
+    // The store loses everything; a person signs in, and one process hears of it at once, the other when it looks.
+    world.record = None;
+    let now = world.clock.now();
+    let family = world.server.families + 1;
+    world.server.families = family;
+    let tokens = world.server.issue(family, now);
+    let ruling = ledger::replace(None, Id(9), &tokens, &[], &fingerprint());
+    let record = world.write(ruling, Fault::None).unwrap();
+    world.processes[0].handle(Event::SignedIn(Box::new(record.clone())), now);
+    for process in [0, 1] {
+        expire(&mut world, process);
+        world.recover(process).unwrap();
+    }
+    assert_eq!(world.record.clone().unwrap().begun_by, [Id(9)]);
+    assert_eq!(world.server.sign_ins, 1, "the person's chain goes on");
+}
+
+#[test]
+fn a_rejected_token_in_doubt_is_retried_no_faster_than_its_back_off() {
+    let mut world = signed_in(1);
+    world.can_sign_in = false;
+    world.processes[0] = world.start();
+    step_to(&mut world, 0, |step| matches!(step, Step::Rest(_)));
+    let position = world.processes[0].position().unwrap();
+    let now = world.clock.now();
+    world.processes[0].handle(Event::Rejected(position), now);
+    let mut sends = 0;
+    for _ in 0..600 {
+        let now = world.clock.now();
+        world.processes[0].handle(Event::Wanted, now);
+        let step = world.processes[0].step(now);
+        let fault = match step {
+            Step::Send { .. } => Fault::After,
+            _ => Fault::None,
+        };
+        if fault == Fault::After {
+            sends += 1;
+            // The server never sees it: only the pace is looked at.
+            world.processes[0].handle(Event::Answered(Outcome::Lost(Lost::ServerError(503))), now);
+        } else {
+            world.advance(0, fault);
+        }
+        world.clock.advance(Duration::from_millis(10));
+    }
+    assert!((1..=4).contains(&sends), "{sends} requests in six seconds");
+}

@@ -31,8 +31,6 @@ use crate::{
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long whoever watches may take to hang up after everything else has ended.
 const PROBES_DEADLINE: Duration = Duration::from_secs(1);
-/// How long tokens that are not saved yet may take after that: without them the next start is a sign-in by hand.
-const SAVE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(super) fn execute(files: &[PathBuf]) -> Result<(), Failure> {
     let loaded = load(files)?;
@@ -156,7 +154,7 @@ pub(super) async fn run(loaded: Loaded, ready: impl FnOnce(&Addresses) -> Result
     // Cut off here, where they had not ended: nobody asks for tokens any more.
     proxies.shutdown().await;
     let saved = tokio::select! {
-        saved = program.shutdown(SAVE_DEADLINE) => saved,
+        saved = program.shutdown() => saved,
         _ = signals.next() => false,
     };
     if !saved {

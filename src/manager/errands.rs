@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A store that takes longer than this for a verb counts as failing; the verb may still have happened.
-const STORE_DEADLINE: Duration = Duration::from_secs(10);
+pub const STORE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a step's IO needs; clones share it.
 #[derive(Clone)]

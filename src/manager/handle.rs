@@ -381,7 +381,7 @@ async fn wait(
         // Said again after each change: the task forgets wishes when it fails.
         if commands.send(Command::Wanted).is_err() {
             return Err(TokenError::Unavailable {
-                detail: "bearerd is shutting down".into(),
+                detail: "this credential's task has ended: bearerd is shutting down, or has a fault that its log tells of and a restart mends".into(),
                 retry_after: None,
             });
         }

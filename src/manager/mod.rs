@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use self::{
+    errands::STORE_DEADLINE,
     handle::{Ready, TokenError, TokenHandle},
     login::{
         LoggedIn, LoginError,

@@ -104,7 +104,7 @@ impl Task {
         let mut doing: Option<Doing> = None;
         loop {
             self.publish();
-            if !open && doing.is_none() && self.lifecycle.is_quiet() {
+            if !open && self.lifecycle.may_end() {
                 return;
             }
             let mut wake: Option<Deadline> = None;

@@ -1,9 +1,6 @@
 //! The whole program in front of two vendors, called without sockets of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use bearerd::{
     assemble::Program,
@@ -73,10 +70,7 @@ impl World {
     /// Ends the program once nothing is under way.
     pub(crate) async fn end(self) -> (Vendor, Vendor) {
         drop(self.stack);
-        assert!(
-            self.program.shutdown(Duration::from_secs(60)).await,
-            "something is still under way"
-        );
+        assert!(self.program.shutdown().await, "something is still under way");
         (self.one, self.two)
     }
 }

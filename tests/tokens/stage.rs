@@ -264,7 +264,7 @@ impl Bearerd {
         self.switch.start();
         drop(self.client);
         while self.serving.join_next().await.is_some() {}
-        self.program.shutdown(PATIENCE).await
+        self.program.shutdown().await
     }
 }
 

@@ -85,11 +85,8 @@ impl Check<'_> {
             "refresh",
             with_scopes(terms, &[Scope::Subject, Scope::Token], &["refresh", "access"]),
         );
-        let step_terms = with_scopes(
-            terms,
-            &[Scope::Ask, Scope::Subject, Scope::Token],
-            &["refresh", "access"],
-        );
+        // A refresh token is spent by a refresh alone, under its claim.
+        let step_terms = with_scopes(terms, &[Scope::Ask, Scope::Subject, Scope::Token], &["access"]);
         let mut steps = Some(Vec::new());
         for (name, step) in entries(&raw.steps) {
             match (

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::{Deadline, Now},
     credential::{
-        record::{Kind, Record, Seeded, State},
+        record::{Kind, Origin, Record, Seeded, State},
         schedule::Severity,
         token::Position,
     },
@@ -73,10 +73,18 @@ impl Lifecycle {
         if let Some(held) = &self.held
             && self.stored < held.position
         {
-            if matches!(self.phase, Phase::Resting) {
-                self.start(Kind::Restore(held.position), Why::Restore, notes);
+            // Not even what a store lost is worth more than a person's sign-in since.
+            let is_newer_by_hand = record.as_ref().is_some_and(|record| {
+                record.origin == Origin::ByHand && record.begun_by.last().is_some_and(|id| !held.begun_by.contains(id))
+            });
+            if !is_newer_by_hand {
+                // A refused refresh token is not brought back to life.
+                if matches!(self.phase, Phase::Resting) && !held.dead {
+                    self.start(Kind::Restore(held.position), Why::Restore, notes);
+                }
+                return;
             }
-            return;
+            self.held = None;
         }
         let Some(record) = record else { return };
         if let Some(back_off) = record.back_off.filter(|back_off| !back_off.until.has_passed(now))
@@ -122,6 +130,7 @@ impl Lifecycle {
                 }
                 self.held = Some(Held {
                     position: record.position,
+                    begun_by: record.begun_by,
                     origin: record.origin,
                     tokens: Arc::new(record.tokens),
                     dead,

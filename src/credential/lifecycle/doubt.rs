@@ -83,7 +83,8 @@ impl Lifecycle {
                 self.adopt(Some(record), now, notes);
             }
             Ok(Claimed::Held(_)) => self.phase = Phase::Loading,
-            Err(_) => {
+            Err(fault) => {
+                notes.push(Note::StoreTrouble(fault));
                 self.hold(spend, claim, until, now);
                 if let Phase::Holding { renew, .. } = &mut self.phase {
                     *renew = Deadline::after(now, back_off(Severity::Trouble, 1, None, 0.0));

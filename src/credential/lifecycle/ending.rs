@@ -72,13 +72,7 @@ impl Lifecycle {
                 self.phase = Phase::Resting;
                 self.adopt(record, now, notes);
             }
-            Err(_) => {
-                self.store_failures += 1;
-                self.again = Some(Deadline::after(
-                    now,
-                    back_off(Severity::Trouble, self.store_failures, None, 0.0),
-                ));
-            }
+            Err(fault) => self.store_failed(fault, now, notes),
         }
     }
 
@@ -129,6 +123,7 @@ impl Lifecycle {
                 self.again = Some(Deadline::after(now, wait));
                 // A person may have signed in meanwhile, and that is newer.
                 let is_newer = self.position() < Some(claim.brings());
+                self.store_trouble = Some(fault.clone());
                 if !was_published && is_newer && !matches!(spend.kind, Kind::Restore(_)) {
                     notes.push(Note::Unsaved(fault));
                     self.publish_unsaved(&spend, &claim, tokens);
@@ -144,6 +139,7 @@ impl Lifecycle {
         self.used = false;
         self.held = Some(Held {
             position,
+            begun_by: self.held.as_ref().map_or_else(Vec::new, |held| held.begun_by.clone()),
             origin: match (spend.kind, &self.held) {
                 (Kind::Refresh, Some(held)) => held.origin,
                 _ => Origin::SignIn,

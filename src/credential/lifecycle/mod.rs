@@ -186,6 +186,11 @@ impl Lifecycle {
         )
     }
 
+    /// Whether the process may end now, whatever is under way: no claim is asked for, and nothing was sent.
+    pub fn may_end(&self) -> bool {
+        self.is_quiet() || matches!(&self.phase, Phase::Connecting(spend) if spend.claim.is_none())
+    }
+
     /// The position of the tokens in use.
     pub fn position(&self) -> Option<Position> {
         self.held.as_ref().map(|held| held.position)

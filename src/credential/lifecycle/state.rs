@@ -17,6 +17,8 @@ use crate::{
 pub(super) struct Held {
     pub(super) position: Position,
     pub(super) origin: Origin,
+    /// The sign-ins by hand and the seedings up to its chain: another one is newer.
+    pub(super) begun_by: Vec<Id>,
     pub(super) tokens: Arc<Tokens>,
     /// Its refresh token is known to be dead.
     pub(super) dead: bool,

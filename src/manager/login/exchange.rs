@@ -29,6 +29,11 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 /// And the longest.
 const LONGEST_SAVE_PAUSE: Duration = Duration::from_secs(15);
 
+/// How long a claim of another request is waited for.
+const PATIENCE_FOR_CLAIM: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// A login as its task gets it.
 pub(in crate::manager) struct Login {
     purpose: Purpose,
@@ -112,8 +117,7 @@ pub(in crate::manager) fn spawn(context: Context, login: Login) {
 
 async fn exchange(context: &Context, login: &Login) -> Result<Brought, Failure> {
     let store = &context.environment.store;
-    let record = within(store.load(&context.key)).await.map_err(Failure::Store)?;
-    let claim = claim(context, record.as_ref()).await.map_err(Failure::Store)?;
+    let (record, claim) = claim(context).await.map_err(Failure::Store)?;
     let held = record.map(|record| record.tokens);
     let answers = |name: &str| login.answers.get(name).map(|answer| answer.expose_secret().to_owned());
     let values = context.values(held.as_ref(), answers);
@@ -165,14 +169,23 @@ fn told(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// Law 2: the claim proves that the store can be written. Another process's claim proves it too, and a sign-in by
-/// hand voids that one in the end.
-async fn claim(context: &Context, record: Option<&Record>) -> Result<Option<Claim>, String> {
-    let on = record.map(|record| record.position).unwrap_or_default();
-    let ask = context.ask_claim(draw_id()?, on, Kind::SignIn);
-    match within(context.environment.store.claim(&context.key, ask)).await? {
-        Claimed::Granted(claim) => Ok(Some(claim)),
-        Claimed::Held(_) | Claimed::Moved(_) => Ok(None),
+/// Law 2: the claim proves that the store can be written. A claim of another request is waited for, but not for
+/// ever: one that is in doubt may stand for hours, proves as much, and is voided by the sign-in in the end.
+async fn claim(context: &Context) -> Result<(Option<Record>, Option<Claim>), String> {
+    let store = &context.environment.store;
+    let id = draw_id()?;
+    let patience = Deadline::after(context.environment.clock.now(), PATIENCE_FOR_CLAIM);
+    loop {
+        let record = within(store.load(&context.key)).await?;
+        let on = record.as_ref().map(|record| record.position).unwrap_or_default();
+        let ask = context.ask_claim(id, on, Kind::SignIn);
+        match within(store.claim(&context.key, ask)).await? {
+            Claimed::Granted(claim) => return Ok((record, Some(claim))),
+            Claimed::Held(_) if patience.has_passed(context.environment.clock.now()) => return Ok((record, None)),
+            Claimed::Held(left) => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+            // Somebody saved in between: what stands now is claimed.
+            Claimed::Moved(_) => {}
+        }
     }
 }
 
