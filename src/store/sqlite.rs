@@ -46,6 +46,8 @@ pub(super) struct Sqlite {
     clock: Clock,
     keys: Keys,
     path: String,
+    /// Whether all records were there when the file was opened.
+    complete: bool,
     jobs: mpsc::Sender<Job>,
 }
 
@@ -57,7 +59,13 @@ impl Sqlite {
 
     fn open_with(path: &Path, keys: Keys, clock: Clock, patience: fn(i32) -> bool) -> Result<Self, StoreError> {
         let name = path.display().to_string();
-        let connection = connect(path, &keys, patience).map_err(|fault| fault.tell("open its file", &name))?;
+        let open = || {
+            let mut connection = connect(path, &keys, patience)?;
+            // One view of the file: the records and their tally.
+            let complete = row::is_complete(&*connection.transaction()?)?;
+            Ok((connection, complete))
+        };
+        let (connection, complete) = open().map_err(|fault: Fault| fault.tell("open its file", &name))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new()
             .name("sqlite".into())
@@ -67,6 +75,7 @@ impl Sqlite {
             clock,
             keys,
             path: name,
+            complete,
             jobs,
         })
     }
@@ -106,11 +115,11 @@ impl fmt::Debug for Sqlite {
 
 impl Transact for Sqlite {
     fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>> {
-        let (key, keys) = (key.clone(), self.keys.clone());
+        let (key, keys, complete) = (key.clone(), self.keys.clone(), self.complete);
         self.run("load a record", move |connection| {
             // One view of the file: an absent record is compared with what else is there.
             let transaction = connection.transaction()?;
-            row::read(&transaction, &keys, &key)
+            row::read(&transaction, &keys, &key, complete)
         })
     }
 
@@ -120,11 +129,11 @@ impl Transact for Sqlite {
         verb: &'static str,
         rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + Sync + 'static,
     ) -> Pending<'a, A> {
-        let (key, keys, clock) = (key.clone(), self.keys.clone(), self.clock.clone());
+        let (key, keys, complete, clock) = (key.clone(), self.keys.clone(), self.complete, self.clock.clone());
         self.run(verb, move |connection| {
             // Immediate: the record can't change between being read and being written.
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let record = row::read(&transaction, &keys, &key)?;
+            let record = row::read(&transaction, &keys, &key, complete)?;
             // Read after the wait for the file's lock, which may have been longer than a lease has left.
             let now = StoreNow::of_host(clock.now());
             let Ruling { change, answer } = rule(record.as_ref(), now);

@@ -12,17 +12,19 @@ use crate::{
     },
 };
 
-/// Reads a record.
-pub(super) fn read(connection: &Connection, keys: &Keys, key: &Key) -> Result<Option<Record>, Fault> {
+/// Reads a record. `complete` says whether all records were there when the file was opened.
+pub(super) fn read(connection: &Connection, keys: &Keys, key: &Key, complete: bool) -> Result<Option<Record>, Fault> {
     let mut statement = connection.prepare("SELECT chain, generation, content FROM record WHERE key = ?1")?;
     let row = statement.query_row([key.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let Some((chain, generation, content)) = row.optional()? else {
-        // A damaged page may hide a row, and a key that was changed hides its record.
-        return if Tally::kept(connection)? == Tally::counted(connection)? {
-            Ok(None)
+        // Counting reads every key. Callers make subjects up as they like, so for one that is absent it isn't done
+        // again: all other credentials would wait for the count.
+        let complete = if key.is_of_subject() {
+            complete
         } else {
-            Err(Fault::Lost)
+            is_complete(connection)?
         };
+        return if complete { Ok(None) } else { Err(Fault::Lost) };
     };
     let content: String = content;
     let position = Position {
@@ -31,6 +33,16 @@ pub(super) fn read(connection: &Connection, keys: &Keys, key: &Key) -> Result<Op
     };
     let record = document::read(keys, key, position, &content).map_err(|fault| Fault::sealed(key, fault))?;
     Ok(Some(record))
+}
+
+/// Whether the records that are there are those that were written: a damaged page may hide a row, and a key that was
+/// changed hides its record.
+pub(super) fn is_complete(connection: &Connection) -> Result<bool, Fault> {
+    match Tally::kept(connection) {
+        Ok(kept) => Ok(kept == Tally::counted(connection)?),
+        Err(Fault::Lost) => Ok(false),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Saves a record in the place of the one with its key.
@@ -76,7 +88,8 @@ pub(super) fn seal_again(connection: &Connection, keys: &Keys) -> Result<(), Fau
         .collect();
     for key in stale? {
         let key = Key::from_text(&key);
-        match read(connection, keys, &key) {
+        // It was listed just now, so it isn't absent.
+        match read(connection, keys, &key, true) {
             Ok(Some(record)) => write(connection, keys, &key, &record)?,
             Ok(None) | Err(Fault::Sealed { .. }) => {}
             Err(fault) => return Err(fault),

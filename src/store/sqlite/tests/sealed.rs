@@ -102,7 +102,7 @@ async fn no_token_is_in_the_file_or_its_journal() {
 fn found(path: &Path, texts: &[&str], secret: [u8; 32], record: &Record) -> Result<(), String> {
     let connection = connect(path, &keys(texts), |_| false).map_err(|fault| format!("{fault:?}"))?;
     let key = Key::of(&"erp".parse().unwrap());
-    if let Ok(found) = row::read(&connection, &keys(texts), &key) {
+    if let Ok(found) = row::read(&connection, &keys(texts), &key, true) {
         assert_eq!(found.as_ref(), Some(record), "another record, or none");
     }
     if let Ok(found) = row::subject_secret(&connection, &keys(texts)) {
@@ -156,6 +156,33 @@ async fn a_record_that_vanished_is_not_taken_for_one_that_never_was() {
     let error = store.load(&key()).await.unwrap_err();
     assert!(error.reason.contains("other records than were written"), "{error}");
     store.claim(&key(), ask()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn records_are_not_counted_for_each_subject_that_is_absent() {
+    let place = place();
+    let store = opened(&place.path, &["key"]).unwrap();
+    let erp: crate::name::CredentialName = "erp".parse().unwrap();
+    let [kept, lost, new] = ["kept", "lost", "new"].map(|subject| Key::of_subject(&erp, &[0; 32], [subject]));
+    for key in [&kept, &lost] {
+        store.claim(key, ask()).await.unwrap();
+    }
+    let raw = Connection::open(&place.path).unwrap();
+    raw.execute("DELETE FROM record WHERE key = ?1", [lost.as_str()])
+        .unwrap();
+    // What is counted is told as lost; a subject that is asked for the first time isn't.
+    store.load(&key()).await.unwrap_err();
+    assert_eq!(store.load(&new).await, Ok(None));
+    store.claim(&new, ask()).await.unwrap();
+    drop(store);
+
+    let store = opened(&place.path, &["key"]).unwrap();
+    let error = store.load(&lost).await.unwrap_err();
+    assert!(error.reason.contains("other records than were written"), "{error}");
+    store.claim(&lost, ask()).await.unwrap_err();
+    for key in [&kept, &new] {
+        assert!(store.load(key).await.unwrap().is_some(), "what is there is of use");
+    }
 }
 
 /// The tables of the first version, with a record and a key of subjects.
