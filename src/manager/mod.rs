@@ -165,11 +165,15 @@ impl Manager {
     /// The handle of a subject: its parts by name, in the spec's order; empty where the credential has none.
     ///
     /// # Errors
-    /// The store can't be asked for the key that subjects' records are kept under.
-    pub async fn handle(&self, subject: &[(String, SecretString)]) -> Result<TokenHandle, TokenError> {
+    /// The store can't be asked for the key that subjects' records are kept under, or doesn't answer within `patience`.
+    pub async fn handle(
+        &self,
+        subject: &[(String, SecretString)],
+        patience: Duration,
+    ) -> Result<TokenHandle, TokenError> {
         match &self.0.tokens {
             Handles::One(handle) => Ok(handle.clone()),
-            Handles::PerSubject(subjects) => subjects.handle(subject).await,
+            Handles::PerSubject(subjects) => subjects.handle(subject, patience).await,
         }
     }
 

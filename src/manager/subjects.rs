@@ -4,15 +4,15 @@
 //! at a time by [`MOST_EXCHANGES`]; the tries of a subject that the provider refuses by its lifecycle's back-off.
 //! A subject that was never accepted leaves no record.
 
+mod secret;
+
 use std::{sync::Arc, time::Duration};
 
 use moka::{future::Cache, policy::EvictionPolicy};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    sync::{OnceCell, Semaphore},
-    task::AbortHandle,
-};
+use tokio::{sync::Semaphore, task::AbortHandle};
 
+use self::secret::Secret;
 use super::{Environment, TokenError, TokenHandle, task::Task};
 use crate::{
     credential::Spec,
@@ -34,7 +34,7 @@ pub(super) struct Subjects {
     spec: Arc<Spec>,
     exchange: Exchange,
     environment: Environment,
-    secret: OnceCell<[u8; 32]>,
+    secret: Secret,
     handles: Cache<Key, TokenHandle>,
     turns: Arc<Semaphore>,
     sweeper: AbortHandle,
@@ -57,24 +57,31 @@ impl Subjects {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         Self {
+            secret: Secret::new(environment.store.clone(), environment.clock.clone()),
             spec,
             exchange,
             environment,
-            secret: OnceCell::new(),
             turns: Arc::new(Semaphore::new(MOST_EXCHANGES)),
             sweeper: tokio::spawn(sweep(handles.clone())).abort_handle(),
             handles,
         }
     }
 
-    pub(super) async fn handle(&self, subject: &[(String, SecretString)]) -> Result<TokenHandle, TokenError> {
-        let secret = self
-            .secret
-            .get_or_try_init(|| self.environment.store.subject_secret())
+    /// The handle of a subject, within `patience`.
+    pub(super) async fn handle(
+        &self,
+        subject: &[(String, SecretString)],
+        patience: Duration,
+    ) -> Result<TokenHandle, TokenError> {
+        tokio::time::timeout(patience, self.find(subject))
             .await
-            .map_err(|error| unavailable(&error))?;
+            .unwrap_or_else(|_| Err(silent(patience)))
+    }
+
+    async fn find(&self, subject: &[(String, SecretString)]) -> Result<TokenHandle, TokenError> {
+        let secret = self.secret.read().await.map_err(|error| unavailable(&error))?;
         let parts = subject.iter().map(|(_, value)| value.expose_secret());
-        let key = Key::of_subject(&self.spec.name, secret, parts);
+        let key = Key::of_subject(&self.spec.name, &secret, parts);
         // The initialiser only spawns: a caller that goes away in it takes nothing along.
         let make = async {
             Task::spawn(
@@ -104,6 +111,17 @@ async fn sweep(handles: Cache<Key, TokenHandle>) {
     loop {
         ticks.tick().await;
         handles.run_pending_tasks().await;
+    }
+}
+
+/// Not [`TokenError::Timeout`], which blames the token endpoint: nothing has been asked of it yet.
+fn silent(waited: Duration) -> TokenError {
+    TokenError::Unavailable {
+        detail: format!(
+            "the token store did not say within {} ms which key its subjects are kept under; see that it can be reached",
+            waited.as_millis()
+        ),
+        retry_after: Some(Duration::from_secs(1)),
     }
 }
 

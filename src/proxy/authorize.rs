@@ -97,7 +97,7 @@ where
         return send(&mut inner, Request::from_parts(parts, body)).await;
     };
     let subject = known.remove::<Subject>().unwrap_or_default();
-    let handle = manager.handle(subject.parts()).await?;
+    let handle = manager.handle(subject.parts(), entry.token_timeout).await?;
     let attempts = Attempts {
         patience: entry.token_timeout,
         signs: &manager.spec().rejected,

@@ -26,6 +26,12 @@ pub(crate) struct Faulty {
     pub(crate) commits_hang: AtomicBool,
     /// Nothing can be claimed.
     pub(crate) claims_fail: AtomicBool,
+    /// The key of subjects can't be read.
+    pub(crate) secrets_fail: AtomicBool,
+    /// Reading it never ends.
+    pub(crate) secrets_hang: AtomicBool,
+    /// How often it was asked for.
+    pub(crate) secret_reads: AtomicUsize,
 }
 
 impl Faulty {
@@ -37,6 +43,9 @@ impl Faulty {
             failed_commits: 0.into(),
             commits_hang: false.into(),
             claims_fail: false.into(),
+            secrets_fail: false.into(),
+            secrets_hang: false.into(),
+            secret_reads: 0.into(),
         })
     }
 }
@@ -126,7 +135,14 @@ impl TokenStore for Faulty {
     }
 
     fn subject_secret(&self) -> Pending<'_, [u8; 32]> {
-        self.store.subject_secret()
+        self.secret_reads.fetch_add(1, Ordering::SeqCst);
+        if self.secrets_hang.load(Ordering::SeqCst) {
+            return Box::pin(std::future::pending());
+        }
+        match self.secrets_fail.load(Ordering::SeqCst) {
+            true => Box::pin(async { full("read the key of its subjects") }),
+            false => self.store.subject_secret(),
+        }
     }
 
     fn is_durable(&self) -> bool {

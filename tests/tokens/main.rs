@@ -16,4 +16,5 @@ mod restart;
 mod seeds;
 mod stage;
 mod store_trouble;
+mod subjects;
 mod two_programs;
