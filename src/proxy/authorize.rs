@@ -7,6 +7,7 @@ mod inject;
 mod kept;
 mod pieces;
 mod rejection;
+mod trailers;
 
 use std::{
     sync::Arc,
@@ -92,6 +93,7 @@ where
     parts.extensions.insert(entry.target.clone());
     // Whatever the credential is, and where there is none: the caller's own never goes upstream.
     strip_headers(&mut parts.headers, None);
+    let body = trailers::cleaned(body, &entry);
 
     let Some(manager) = &entry.manager else {
         return send(&mut inner, Request::from_parts(parts, body)).await;

@@ -1,7 +1,10 @@
 //! Law 8: what arrives carries our credential, and nothing of the caller's in its place.
 
+use std::sync::{Arc, Mutex};
+
 use bearerd::upstream::Body;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::{
@@ -71,6 +74,31 @@ async fn law_8_the_placements_own_field_is_ours_alone() {
     let seen = &arrived.lock().unwrap()[0];
     assert_eq!(seen.all("x-session"), [TOKEN]);
     assert!(!seen.headers.contains_key("x_session") && !seen.headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn law_8_no_trailer_takes_the_credentials_place() {
+    let trailers = Arc::new(Mutex::new(Vec::new()));
+    let arrived = trailers.clone();
+    let world = world(move |request: Request<Incoming>| {
+        let arrived = arrived.clone();
+        async move {
+            let whole = request.into_body().collect().await.unwrap();
+            let names = whole.trailers().unwrap().keys().map(ToString::to_string);
+            arrived.lock().unwrap().extend(names);
+            Response::new(Body::default())
+        }
+    })
+    .await;
+    let answer = world
+        .raw(
+            "POST /session HTTP/1.1\r\nHost: ADDRESS\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
+             Trailer: x-session, x_session, x-sum\r\n\r\n\
+             4\r\ndata\r\n0\r\nX-Session: caller\r\nX_Session: caller\r\nX-Sum: 1\r\n\r\n",
+        )
+        .await;
+    assert_eq!(status(&answer), "200", "{answer}");
+    assert_eq!(*trailers.lock().unwrap(), ["x-sum"]);
 }
 
 #[tokio::test]

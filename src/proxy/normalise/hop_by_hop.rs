@@ -53,7 +53,7 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
 }
 
 /// Removes what ends at each hop, and every field that `Connection` names.
-pub(super) fn strip(headers: &mut HeaderMap) {
+pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
