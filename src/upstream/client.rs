@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -34,10 +35,15 @@ const MOST_IDLE: usize = 256;
 /// a dead one otherwise swallows every request until the kernel notices.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
+/// How often in each `response_timeout` an upload is looked at: a stalled one is noticed at most a quarter late, and
+/// no frame of the others has to wake anybody.
+const LOOKS: u32 = 4;
+
 /// A pooled client of one upstream. Clones share the pool.
 #[derive(Clone)]
 pub struct Client {
     pool: legacy::Client<Connector, Sending>,
+    connect_timeout: Duration,
     response_timeout: Duration,
 }
 
@@ -60,6 +66,7 @@ impl Client {
             .build(Connector::new(settings)?);
         Ok(Self {
             pool,
+            connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
         })
     }
@@ -68,25 +75,99 @@ impl Client {
     ///
     /// A request that never left because its pooled connection had just closed is sent on another one; nothing
     /// else is ever sent twice. Redirects are not followed. The time limit runs from the end of the request's
-    /// body, so a long upload is no late answer.
+    /// body, so a long upload is no late answer; an upstream that takes nothing of the body for as long is one.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
         let host = host_of(request.uri());
         let is_plain = request.uri().scheme() != Some(&Scheme::HTTPS);
         let request = framed(request);
         let (ended, end) = oneshot::channel::<Infallible>();
-        let request = request.map(|body| Sending { body, _ended: ended });
-        let expiry = async {
-            // Nothing is ever sent through the channel: the body's end drops its other half.
-            let _ = end.await;
-            tokio::time::sleep(self.response_timeout).await;
+        let (head, body) = request.into_parts();
+        let upload = Arc::new(Upload::of(body));
+        let sending = Sending {
+            upload: upload.clone(),
+            _ended: ended,
         };
+        let request = Request::from_parts(head, sending);
         tokio::select! {
             biased;
             answer = self.pool.request(request) => answer.map_err(|error| failure(&host, is_plain, &error)),
-            () = expiry => Err(UpstreamError::Timeout {
-                reason: format!("none came within {} ms (response_timeout)", self.response_timeout.as_millis()),
-                host,
-            }),
+            reason = self.expiry(end, &upload) => {
+                upload.let_go();
+                Err(UpstreamError::Timeout { host, reason })
+            }
+        }
+    }
+
+    /// Returns why, once an answer is too late.
+    async fn expiry(&self, end: oneshot::Receiver<Infallible>, upload: &Upload) -> String {
+        let limit = self.response_timeout;
+        tokio::select! {
+            biased;
+            // Nothing is ever sent through the channel: the body's end drops its other half.
+            _ = end => {
+                tokio::time::sleep(limit).await;
+                format!("none came within {} ms (response_timeout)", limit.as_millis())
+            }
+            () = upload.stalled(self.connect_timeout, limit) => format!(
+                "it took nothing of the request's body for {} ms (response_timeout)",
+                limit.as_millis()
+            ),
+        }
+    }
+}
+
+/// A request's body, and how far it has got.
+struct Upload(Mutex<Progress>);
+
+struct Progress {
+    /// `None` once it has been sent or given up.
+    body: Option<Body>,
+    /// How often the upstream's connection has asked for a frame.
+    asked: usize,
+    /// Whether it asked for one that the caller hasn't sent yet: it may do so for as long as it likes.
+    awaits_caller: bool,
+}
+
+impl Upload {
+    fn of(body: Body) -> Self {
+        Self(Mutex::new(Progress {
+            body: Some(body),
+            asked: 0,
+            awaits_caller: false,
+        }))
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Nothing panics while it is held but the caller's body, and then its connection is gone too.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the body, whoever still holds this: a connection that is stuck may do so for long.
+    fn let_go(&self) {
+        let body = self.progress().body.take();
+        drop(body);
+    }
+
+    /// Returns once nobody has asked for a frame for `limit`; the first one is asked for once there is a connection.
+    async fn stalled(&self, connect_timeout: Duration, limit: Duration) {
+        let step = (limit / LOOKS).max(Duration::from_millis(1));
+        let mut quiet = Duration::ZERO;
+        let mut seen = 0;
+        loop {
+            tokio::time::sleep(step).await;
+            let (asked, awaits_caller) = {
+                let progress = self.progress();
+                (progress.asked, progress.awaits_caller)
+            };
+            if asked != seen || awaits_caller {
+                (seen, quiet) = (asked, Duration::ZERO);
+                continue;
+            }
+            quiet += step;
+            let patience = if asked == 0 { connect_timeout + limit } else { limit };
+            if quiet >= patience {
+                return;
+            }
         }
     }
 }
@@ -116,25 +197,44 @@ fn failure(host: &str, is_plain: bool, error: &legacy::Error) -> UpstreamError {
     }
 }
 
-/// A request's body that tells when it has been sent: by being dropped.
+/// A request's body as its connection reads it; tells that it has been sent by being dropped.
 struct Sending {
-    body: Body,
+    upload: Arc<Upload>,
     _ended: oneshot::Sender<Infallible>,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.upload.let_go();
+    }
 }
 
 impl http_body::Body for Sending {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut progress = self.upload.progress();
+        let Some(body) = &mut progress.body else {
+            // Not an end: what has been sent would pass for the whole.
+            return Poll::Ready(Some(Err("the request was given up".into())));
+        };
+        let frame = Pin::new(body).poll_frame(context);
+        progress.awaits_caller = frame.is_pending();
+        progress.asked += 1;
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        let progress = self.upload.progress();
+        progress.body.as_ref().is_some_and(|body| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let progress = self.upload.progress();
+        progress
+            .body
+            .as_ref()
+            .map_or_else(SizeHint::new, |body| body.size_hint())
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
-use tokio::sync::mpsc;
+use tokio::{io::AsyncWriteExt, sync::mpsc};
 
 use super::{server::read_request, *};
 
@@ -166,4 +166,39 @@ async fn the_wait_for_an_answer_begins_when_the_body_has_ended() {
         matches!(&error, UpstreamError::Timeout { reason, .. } if reason.contains("response_timeout")),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn an_upstream_that_stops_reading_is_given_up() {
+    for alpn in ["http/1.1", "h2"] {
+        let authority = Authority::new();
+        let server = Server::start(Some(authority.localhost(&[alpn])), move |mut stream| async move {
+            if alpn == "h2" {
+                // An empty SETTINGS frame: the initial windows stay at 65,535 bytes.
+                stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let settings = Settings {
+            response_timeout: BRIEF,
+            ..trusting(&authority)
+        };
+        let client = Client::new(&settings).unwrap();
+        let (feed, fed) = mpsc::unbounded_channel();
+        // More than both sockets hold, on any system; its frames share their bytes.
+        let piece = Bytes::from(vec![0; 1 << 16]);
+        for _ in 0..1024 {
+            feed.send(piece.clone()).unwrap();
+        }
+        let answer = client.send(get(&server.uri(), Fed(fed).boxed_unsync()));
+        let answer = tokio::time::timeout(PATIENCE, answer).await.expect("it waits for ever");
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(&error, UpstreamError::Timeout { reason, .. } if reason.contains("took nothing")),
+            "{alpn}: {error}"
+        );
+        let gone = tokio::time::timeout(PATIENCE, feed.closed()).await;
+        assert!(gone.is_ok(), "{alpn}: the caller's body is still held");
+    }
 }
