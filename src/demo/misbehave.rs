@@ -57,6 +57,8 @@ misbehaviours! {
     LostBefore = "lost_before",
     /// Takes effect; nothing is ever answered.
     Hang = "hang",
+    /// Nothing is ever answered; no effect.
+    HangBefore = "hang_before",
     /// 500 with a JSON error; no effect.
     Status500 = "status_500",
     /// 503 with `Retry-After`; no effect.
@@ -156,6 +158,7 @@ impl Misbehaviour {
         let error = |status, code: &str| Reply::json(status, json!({"error": code, "error_description": "Try again"}));
         let reply = match self {
             Self::LostBefore => return Some(Delivery::Close),
+            Self::HangBefore => return Some(Delivery::Hang),
             Self::Status500 => error(StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
             Self::Status503RetryAfter => {
                 let (name, value) = retry_after();

@@ -1,0 +1,215 @@
+//! An authorization server, and the place that bearerds of one config share.
+
+use std::{path::PathBuf, time::Duration};
+
+use bearerd::{
+    clock::Clock,
+    demo::{Api, Apis, Counts, Options, fluent},
+    upstream::{Exchange, Sent, Settings, Tls},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use tempfile::TempDir;
+
+use crate::{point::Setup, process::Process, servers};
+
+/// How long one spend may take.
+pub(crate) const SPEND_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a claim stands.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+/// The provider's grace, where it has one: longer than the lease and a restart on the slowest machine.
+const GRACE: Duration = Duration::from_secs(300);
+/// Longer than any test: tokens end because they are revoked, at the moment that a test wants.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// A store that lanes may share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres(u16),
+    Redis(u16),
+}
+
+/// One authorization server, one credential, one record in a store.
+pub(crate) struct Lane {
+    pub(crate) setup: Setup,
+    apis: Apis,
+    folder: TempDir,
+    store: Store,
+    /// The credential's name: lanes that share a store have records of their own.
+    name: String,
+    seed: Option<String>,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Lane {
+    pub(crate) async fn new(setup: Setup, store: Store, number: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let apis = Apis::start(Options {
+            clock: Clock::system(),
+            token_lifetime: LIFETIME,
+            grace: if setup == Setup::Grace { GRACE } else { Duration::ZERO },
+            drip: Duration::from_millis(50),
+            ca_file: Some(folder.path().join("ca.pem")),
+            ..Options::default()
+        });
+        let mut lane = Self {
+            setup,
+            apis: apis.await.unwrap(),
+            folder,
+            store,
+            name: format!("{setup}_{number}").replace('-', "_"),
+            seed: None,
+            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+        };
+        lane.reseed().await;
+        lane
+    }
+
+    pub(crate) fn api(&self) -> &Api {
+        self.apis.fluent()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.api().counts()
+    }
+
+    /// Gives the config a new refresh token, where it has no other way to sign in: what a person would do.
+    pub(crate) async fn reseed(&mut self) {
+        if self.setup != Setup::SignIn {
+            self.seed = Some(self.sign_in().await);
+        }
+        std::fs::write(self.config(), self.yaml()).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("bearerd.yaml")
+    }
+
+    /// Starts a process that nothing happens to, and waits for its first good answer.
+    pub(crate) async fn start(&self) -> Process {
+        let process = Process::start(&self.config(), None).await;
+        assert_eq!(self.ask(&process).await, "200", "the first request");
+        process
+    }
+
+    /// The answer to a data call: `200`, or status and code of bearerd's own, or `cut off`.
+    pub(crate) async fn ask(&self, process: &Process) -> String {
+        match process.address {
+            Some(address) => ask(self.client.clone(), address).await,
+            None => "cut off".into(),
+        }
+    }
+
+    /// The same, beside whatever the test does.
+    pub(crate) fn asking(&self, process: &Process) -> tokio::task::JoinHandle<String> {
+        tokio::spawn(ask(self.client.clone(), process.address.unwrap()))
+    }
+
+    fn state(&self) -> String {
+        let keys = "keys: [\"0123456789-0123456789-0123456789\"]";
+        let password = servers::PASSWORD;
+        match self.store {
+            Store::Sqlite => format!(
+                "store: sqlite, path: \"{}\", {keys}",
+                self.folder.path().join("state.db").display()
+            ),
+            Store::Postgres(port) => format!(
+                "store: postgres, url: \"postgres://bearerd@127.0.0.1:{port}/postgres\", password: {password}, {keys}"
+            ),
+            Store::Redis(port) => {
+                format!("store: redis, url: \"redis://127.0.0.1:{port}\", password: {password}, {keys}")
+            }
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let url = self.api().base_url();
+        let fluent::Client { id, secret, scope } = fluent::API_CLIENT;
+        let grants = match &self.seed {
+            None => format!(
+                "preset: fluent-commerce, params: {{ base_url: \"{url}\", client_id: \"{id}\", \
+                 client_secret: \"{secret}\", username: \"{}\", password: \"{}\" }}",
+                fluent::USERNAME,
+                fluent::PASSWORD,
+            ),
+            Some(seed) => format!(
+                "seed: \"{seed}\", refresh: {{ request: {{ url: \"{url}/oauth/token\", query: {{ client_id: \"{id}\", \
+                 client_secret: \"{secret}\", scope: \"{scope}\", grant_type: refresh_token, \
+                 refresh_token: \"${{token:refresh}}\" }} }} }}"
+            ),
+        };
+        let grace = match self.setup {
+            Setup::Grace => format!(", grace: {}s", GRACE.as_secs()),
+            _ => String::new(),
+        };
+        format!(
+            r#"
+listeners: {{ main: {{ bind: "127.0.0.1:0" }} }}
+state: {{ {state} }}
+tls: {{ ca: "{ca}" }}
+credentials:
+  {name}: {{ {grants}, spend_deadline: {deadline}s, lease: {lease}s{grace} }}
+upstreams:
+  fluent: {{ url: "{url}", credential: {name} }}
+routes:
+  fluent: {{ prefix: /fluent, upstream: fluent, token_timeout: 50s }}
+"#,
+            state = self.state(),
+            ca = self.folder.path().join("ca.pem").display(),
+            name = self.name,
+            deadline = SPEND_DEADLINE.as_secs(),
+            lease = LEASE.as_secs(),
+        )
+    }
+
+    /// A refresh token, got by a sign-in of the test's own.
+    async fn sign_in(&self) -> String {
+        let exchange = Exchange::new(&Settings {
+            tls: Tls {
+                ca: vec![CertificateDer::from_pem_slice(self.apis.ca_pem().as_bytes()).unwrap()],
+                ..Tls::default()
+            },
+            ..Settings::default()
+        });
+        let fluent::Client { id, secret, scope } = fluent::API_CLIENT;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([
+                ("grant_type", "password"),
+                ("username", fluent::USERNAME),
+                ("password", fluent::PASSWORD),
+                ("client_id", id),
+                ("client_secret", secret),
+                ("scope", scope),
+            ])
+            .finish();
+        let uri = format!("{}/oauth/token?{query}", self.api().base_url());
+        let request = http::Request::post(uri).body(Bytes::new()).unwrap();
+        let connection = exchange.unwrap().open(request.uri()).await.unwrap();
+        let Sent::Answered(reply) = connection.send(request, Duration::from_secs(60), 1 << 20).await else {
+            panic!("no answer");
+        };
+        let reply: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        reply["refresh_token"].as_str().unwrap().to_owned()
+    }
+}
+
+async fn ask(client: Client<HttpConnector, Full<Bytes>>, address: std::net::SocketAddr) -> String {
+    let uri = format!("http://{address}/fluent/api/v4.1/order/1").parse().unwrap();
+    let Ok(answer) = client.get(uri).await else {
+        return "cut off".into();
+    };
+    let (head, body) = answer.into_parts();
+    if body.collect().await.is_err() {
+        return "cut off".into();
+    }
+    let code = head.headers.get("x-bearerd-error").and_then(|code| code.to_str().ok());
+    format!("{} {}", head.status.as_u16(), code.unwrap_or_default())
+        .trim_end()
+        .to_owned()
+}

@@ -1,0 +1,221 @@
+//! A bearerd in a process of its own: this test's program, executed again.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Write},
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use bearerd::{
+    assemble::{Program, open_store},
+    clock::Clock,
+    config::{self, Surroundings},
+    proxy,
+    serve::{self, Bound, Connection, Switch},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{
+    mined::{Blow, Mined},
+    point::Point,
+};
+
+/// Tells this test's program to be a bearerd, with the config in this file.
+pub(crate) const CONFIG: &str = "BEARERD_CHAOS_CONFIG";
+/// Where it is to be killed from its start on.
+const ARMED: &str = "BEARERD_CHAOS_ARMED";
+/// Begins a line that a process tells the test.
+const MARK: &str = "process:";
+/// What a process may take for anything; far more than it needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long something takes.
+pub(crate) struct Stopwatch(Clock, Duration);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        let clock = Clock::system();
+        let start = clock.monotonic();
+        Self(clock, start)
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.monotonic() - self.1
+    }
+}
+
+/// Tells the test.
+#[expect(clippy::print_stderr, reason = "the test reads it")]
+pub(crate) fn tell(what: &str) {
+    eprintln!("{MARK} {what}");
+}
+
+/// Is a bearerd, until it is ended.
+pub(crate) fn run(file: PathBuf) {
+    let surroundings = Surroundings {
+        env: BTreeMap::new(),
+        read: Box::new(|path| std::fs::read(path)),
+    };
+    let config = match config::load(&[file], &surroundings) {
+        Ok(loaded) => loaded.config,
+        Err(faults) => panic!("{faults}"),
+    };
+    // One thread, so that all of the process stands still at its point.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(async {
+        let clock = Clock::system();
+        let store = loop {
+            // SQLite's locks are not fair: where other processes hog one, opening fails and is tried again.
+            if let Ok(store) = open_store(&config, &clock).await {
+                break store;
+            }
+        };
+        let (mined, resume) = Mined::over(store);
+        if let Ok(name) = std::env::var(ARMED) {
+            mined.arm(Blow::Kill, Point::of(&name).unwrap());
+        }
+        let armed = mined.clone();
+        thread::spawn(move || {
+            for line in std::io::stdin().lines() {
+                let line = line.unwrap();
+                match line.split_once(' ') {
+                    Some(("kill", name)) => armed.arm(Blow::Kill, Point::of(name).unwrap()),
+                    Some(("stop", name)) => armed.arm(Blow::Stop, Point::of(name).unwrap()),
+                    _ => resume.send(()).unwrap(),
+                }
+                tell("understood");
+            }
+            // The test has gone.
+            std::process::exit(0);
+        });
+        let mut program = Program::over(mined, config, clock).unwrap();
+        let (listener, _, stack) = program.listeners.remove(0);
+        let bound = Bound::bind(&listener.bind).await.unwrap();
+        tell(&format!("listening {}", bound.tcp_address().unwrap()));
+        let (_switch, drain) = Switch::new();
+        let describe = |request: &mut http::Request<_>, ends: Connection| {
+            request.extensions_mut().insert(proxy::Connection {
+                local: proxy::Address::Tcp(ends.local.unwrap()),
+                peer: proxy::Address::Tcp(ends.peer.unwrap()),
+                tls: false,
+            });
+        };
+        serve::serve(bound, stack, describe, serve::Options::default(), drain).await;
+    });
+}
+
+/// A running one, killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    stdin: ChildStdin,
+    told: mpsc::UnboundedReceiver<String>,
+    /// None where it was killed before it listened.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Process {
+    /// Starts one, and waits until it listens or is gone.
+    pub(crate) async fn start(config: &Path, armed: Option<Point>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "a_process", "--nocapture"])
+            .env(CONFIG, config);
+        if let Some(point) = armed {
+            command.env(ARMED, point.to_string());
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        let (sender, told) = mpsc::unbounded_channel();
+        thread::spawn(move || {
+            for line in lines.lines() {
+                // A process that is killed may leave half a line.
+                let Ok(line) = line else { return };
+                match line.strip_prefix(MARK) {
+                    Some(line) => _ = sender.send(line.trim().to_owned()),
+                    // A panic, say: shown with this test's own output.
+                    None => _ = writeln!(std::io::stderr(), "{line}"),
+                }
+            }
+        });
+        let mut process = Self {
+            child,
+            stdin,
+            told,
+            address: None,
+        };
+        if let Some(line) = process.next().await {
+            let address = line.strip_prefix("listening ").expect("the first thing it tells");
+            process.address = Some(address.parse().unwrap());
+        }
+        process
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.told.recv())
+            .await
+            .expect("a process fell silent")
+    }
+
+    async fn say(&mut self, what: &str) {
+        writeln!(self.stdin, "{what}").unwrap();
+        while self.next().await.expect("it is gone") != "understood" {}
+    }
+
+    /// Has it killed or stopped when it next comes to this point.
+    pub(crate) async fn arm(&mut self, blow: Blow, point: Point) {
+        let word = match blow {
+            Blow::Kill => "kill",
+            Blow::Stop => "stop",
+        };
+        self.say(&format!("{word} {point}")).await;
+    }
+
+    /// Waits until it stops itself.
+    pub(crate) async fn stopping(&mut self) {
+        while self.next().await.expect("it is gone") != "stopping" {}
+    }
+
+    /// Stops it where it stands.
+    pub(crate) fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    /// Resumes it.
+    pub(crate) async fn resume(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+        self.say("resumed").await;
+    }
+
+    /// Kills it where it stands.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits until it was killed, and by nothing else than SIGKILL.
+    pub(crate) async fn died(mut self, point: &str) {
+        let end = async { while self.told.recv().await.is_some() {} };
+        assert!(timeout(PATIENCE, end).await.is_ok(), "never came to: {point}");
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "at: {point}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
