@@ -246,7 +246,8 @@ pub(crate) fn judge(table: &Table) {
         // Where the kill came before the first byte, or after the answer was saved, nobody signs in again.
         let is_in_doubt = matches!(point, Point::While(_))
             || matches!(point, Point::At(Edge::After, Verb::Claim | Verb::Check))
-            || matches!(point, Point::At(_, Verb::Read | Verb::MarkDead))
+            || matches!(point, Point::At(_, Verb::Read))
+            || point.ends_session()
             || matches!(
                 point,
                 Point::At(Edge::Before, Verb::Check | Verb::Commit | Verb::Release)

@@ -2,7 +2,7 @@
 //! demonstration, which counts. See docs/chaos.md.
 //!
 //! What runs by itself is short. `BEARERD_CHAOS_KILLS=2000` kills so many processes, and lets eight of them share each
-//! store through 500 expiries.
+//! store through 500 expiries; `BEARERD_CHAOS_STORE=postgres` or `redis` lets the killed ones keep their state there.
 
 mod kills;
 mod lane;
@@ -40,12 +40,25 @@ fn a_process() {
 }
 
 /// Each point of each set-up once.
-const EACH_ONCE: usize = 55;
+const EACH_ONCE: usize = 61;
 
 #[test]
 fn killed_at_every_step_of_a_spend() {
     let (kills, lanes) = asked_kills().map_or((EACH_ONCE, 4), |kills| (kills, 6));
-    let table = run(kills::kill(kills, lanes, Store::Sqlite));
+    let asked = std::env::var("BEARERD_CHAOS_STORE").unwrap_or_default();
+    let (store, _server) = match asked.as_str() {
+        "postgres" => {
+            let server = servers::postgres(&[], &["fsync=off"]).expect("PostgreSQL is installed");
+            (Store::Postgres(server.port), Some(server))
+        }
+        "redis" => {
+            let server = servers::redis(&[], &[]).expect("Redis is installed");
+            (Store::Redis(server.port), Some(server))
+        }
+        "" | "sqlite" => (Store::Sqlite, None),
+        other => panic!("BEARERD_CHAOS_STORE is sqlite, postgres or redis, not {other}"),
+    };
+    let table = run(kills::kill(kills, lanes, store));
     kills::show(&table);
     kills::judge(&table);
 }
@@ -109,5 +122,6 @@ fn callers_of_the_survivors_see_no_error() {
         );
         assert_eq!(shared.errors, Vec::<String>::new());
         assert_eq!((shared.reuses, shared.families_revoked), (0, 0));
+        assert!(shared.kills > 0, "nobody was killed in a spend");
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bearerd::{
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, MarkedDead, Record, SeedHash, Seeded},
+        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
         spec::Fingerprint,
         token::Tokens,
     },
@@ -118,17 +118,26 @@ impl Mined {
     }
 }
 
+fn verb_of(kind: Kind, spend: Verb, sign_in: Verb) -> Verb {
+    match kind {
+        Kind::SignIn => sign_in,
+        _ => spend,
+    }
+}
+
 impl TokenStore for Mined {
     fn load<'a>(&'a self, key: &'a Key) -> Pending<'a, Option<Record>> {
         self.around(Verb::Load, self.store.load(key))
     }
 
     fn claim<'a>(&'a self, key: &'a Key, ask: AskClaim) -> Pending<'a, Claimed> {
-        self.around(Verb::Claim, self.store.claim(key, ask))
+        let verb = verb_of(ask.kind, Verb::Claim, Verb::ClaimSignIn);
+        self.around(verb, self.store.claim(key, ask))
     }
 
     fn check<'a>(&'a self, key: &'a Key, claim: &'a Claim, at_least: Duration) -> Pending<'a, Checked> {
-        self.around(Verb::Check, self.store.check(key, claim, at_least))
+        let verb = verb_of(claim.kind, Verb::Check, Verb::CheckSignIn);
+        self.around(verb, self.store.check(key, claim, at_least))
     }
 
     fn commit<'a>(
@@ -138,7 +147,8 @@ impl TokenStore for Mined {
         tokens: &'a Tokens,
         fingerprint: &'a Fingerprint,
     ) -> Pending<'a, Committed> {
-        self.around(Verb::Commit, self.store.commit(key, claim, tokens, fingerprint))
+        let verb = verb_of(claim.kind, Verb::Commit, Verb::CommitSignIn);
+        self.around(verb, self.store.commit(key, claim, tokens, fingerprint))
     }
 
     fn release<'a>(

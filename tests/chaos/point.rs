@@ -55,6 +55,12 @@ pub(crate) enum Verb {
     Release,
     /// The refresh token was refused.
     MarkDead,
+    /// A sign-in that follows is claimed.
+    ClaimSignIn,
+    /// Its claim is checked, right before the first byte.
+    CheckSignIn,
+    /// Its tokens are saved.
+    CommitSignIn,
 }
 
 /// How far the authorization server has come with the request.
@@ -78,7 +84,7 @@ pub(crate) enum Point {
 use Edge::{After, Before};
 
 /// All of them, in the order of a spend.
-pub(crate) const POINTS: [Point; 19] = [
+pub(crate) const POINTS: [Point; 25] = [
     Point::At(Before, Verb::Load),
     Point::At(After, Verb::Load),
     Point::At(Before, Verb::Seed),
@@ -98,6 +104,12 @@ pub(crate) const POINTS: [Point; 19] = [
     Point::At(After, Verb::Release),
     Point::At(Before, Verb::MarkDead),
     Point::At(After, Verb::MarkDead),
+    Point::At(Before, Verb::ClaimSignIn),
+    Point::At(After, Verb::ClaimSignIn),
+    Point::At(Before, Verb::CheckSignIn),
+    Point::At(After, Verb::CheckSignIn),
+    Point::At(Before, Verb::CommitSignIn),
+    Point::At(After, Verb::CommitSignIn),
 ];
 
 impl Point {
@@ -108,12 +120,22 @@ impl Point {
 
     /// Whether this set-up has such a step.
     pub(crate) fn exists_in(self, setup: Setup) -> bool {
-        setup != Setup::SignIn || !matches!(self, Self::At(_, Verb::Seed))
+        match self {
+            Self::At(_, Verb::Seed) => setup != Setup::SignIn,
+            Self::At(_, Verb::ClaimSignIn | Verb::CheckSignIn | Verb::CommitSignIn) => setup == Setup::SignIn,
+            _ => true,
+        }
     }
 
     /// Whether the provider itself ends the session on the way to it.
     pub(crate) fn ends_session(self) -> bool {
-        matches!(self, Self::At(_, Verb::MarkDead))
+        matches!(
+            self,
+            Self::At(
+                _,
+                Verb::MarkDead | Verb::ClaimSignIn | Verb::CheckSignIn | Verb::CommitSignIn
+            )
+        )
     }
 
     /// What the token endpoint does on the way to it.
@@ -168,6 +190,12 @@ impl fmt::Display for Point {
             Self::At(After, Verb::Release) => "released (429)",
             Self::At(Before, Verb::MarkDead) => "before mark_dead (revoked)",
             Self::At(After, Verb::MarkDead) => "marked dead (revoked)",
+            Self::At(Before, Verb::ClaimSignIn) => "sign-in: before claim",
+            Self::At(After, Verb::ClaimSignIn) => "sign-in: claimed",
+            Self::At(Before, Verb::CheckSignIn) => "sign-in: before check",
+            Self::At(After, Verb::CheckSignIn) => "sign-in: checked",
+            Self::At(Before, Verb::CommitSignIn) => "sign-in: reply read",
+            Self::At(After, Verb::CommitSignIn) => "sign-in: committed",
         })
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     lane::{Lane, Store},
-    point::Setup,
+    mined::Blow,
+    point::{Edge, Point, Setup, Verb},
     process::{Process, Stopwatch},
 };
 
@@ -19,13 +20,28 @@ pub(crate) struct Shared {
     pub(crate) families_revoked: u64,
     pub(crate) sign_ins: u64,
     pub(crate) calls: usize,
+    /// Processes that were killed in their spend.
+    pub(crate) kills: usize,
     /// Answers that were no success, in words.
     pub(crate) errors: Vec<String>,
     pub(crate) took: Duration,
 }
 
-/// Lets so many processes serve callers while all access tokens are revoked so many times. After every `kill_every`-th
-/// time, one process is killed as it comes by, and started again; its callers don't count.
+/// Where a process is killed that has claimed the spend while others wait for it.
+const IN_SPEND: [Point; 6] = [
+    Point::At(Edge::After, Verb::Claim),
+    Point::At(Edge::After, Verb::Read),
+    Point::At(Edge::Before, Verb::Check),
+    Point::At(Edge::After, Verb::Check),
+    Point::At(Edge::Before, Verb::Commit),
+    Point::At(Edge::After, Verb::Commit),
+];
+
+/// How much earlier than the others' the callers of a process come that is to be killed: it is to claim the spend.
+const HEAD_START: Duration = Duration::from_millis(30);
+
+/// Lets so many processes serve callers while all access tokens are revoked so many times. At every `kill_every`-th
+/// time one process is killed, in its spend if it gets to it first, and started again; its callers don't count.
 pub(crate) async fn share(
     setup: Setup,
     store: Store,
@@ -40,26 +56,27 @@ pub(crate) async fn share(
         running.push(lane.start().await);
     }
     let (before, start) = (lane.counts(), Stopwatch::start());
-    let (mut calls, mut errors) = (0, Vec::new());
+    let (mut calls, mut kills, mut errors) = (0, 0, Vec::new());
     for round in 0..expiries {
         lane.api().revoke_all();
         let victim = kill_every
             .filter(|every| round % every == every - 1)
             .map(|every| (round / every) % processes);
-        let callers: Vec<_> = running
-            .iter()
-            .enumerate()
-            .flat_map(|(index, process)| (0..CALLERS).map(move |_| (index, process)))
-            .map(|(index, process)| (index, lane.asking(process)))
-            .collect();
-        if let Some(victim) = victim {
-            // Anywhere in its spend, or while it waits for another's: each time a little later.
-            tokio::time::sleep(Duration::from_millis((round * 7 % 60) as u64)).await;
-            running[victim].kill();
+        let (mut callers, mut killed) = (Vec::new(), false);
+        if let (Some(victim), Some(every)) = (victim, kill_every) {
+            running[victim]
+                .arm(Blow::Kill, IN_SPEND[(round / every) % IN_SPEND.len()])
+                .await;
+            callers.extend((0..CALLERS).map(|_| (victim, lane.asking(&running[victim]))));
+            tokio::time::sleep(HEAD_START).await;
+        }
+        for (index, process) in running.iter().enumerate().filter(|(index, _)| Some(*index) != victim) {
+            callers.extend((0..CALLERS).map(|_| (index, lane.asking(process))));
         }
         for (index, caller) in callers {
             let answer = caller.await.unwrap();
             if Some(index) == victim {
+                killed |= answer == "cut off";
                 continue;
             }
             calls += 1;
@@ -69,6 +86,7 @@ pub(crate) async fn share(
         }
         if let Some(victim) = victim {
             running[victim] = lane.start().await;
+            kills += usize::from(killed);
         }
     }
     let after = lane.counts();
@@ -78,6 +96,7 @@ pub(crate) async fn share(
         families_revoked: after.families_revoked - before.families_revoked,
         sign_ins: after.password - before.password,
         calls,
+        kills,
         errors,
         took: start.elapsed(),
     }
@@ -92,12 +111,13 @@ pub(crate) fn show(what: &str, shared: &Shared) {
         families_revoked,
         sign_ins,
         calls,
+        kills,
         errors,
         took,
     } = shared;
     println!(
-        "{what}: {spends} spends, {reuses} reuses, {families_revoked} families revoked, {sign_ins} sign-ins, {calls} \
-         calls, {} errors, {:.0} s",
+        "{what}: {spends} spends, {reuses} reuses, {families_revoked} families revoked, {sign_ins} sign-ins, {kills} \
+         kills, {calls} calls, {} errors, {:.0} s",
         errors.len(),
         took.as_secs_f64()
     );

@@ -40,13 +40,13 @@ pub(crate) async fn stop() -> Vec<Stopped> {
         .into_iter()
         .flat_map(|setup| POINTS.map(|point| (setup, point)));
     let mut waiting: Vec<_> = everywhere
-        .filter(|(_, point)| !point.is_at_start())
+        .filter(|(setup, point)| point.exists_in(*setup) && !point.is_at_start())
         .enumerate()
         .collect();
     let (mut running, mut stopped) = (JoinSet::new(), Vec::new());
     loop {
         // Each stands still most of the time.
-        while running.len() < 8
+        while running.len() < 10
             && let Some((number, (setup, point))) = waiting.pop()
         {
             running.spawn(stop_at(setup, point, number));
@@ -57,7 +57,8 @@ pub(crate) async fn stop() -> Vec<Stopped> {
             Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
-    stopped.sort_by_key(|outcome| (outcome.setup, outcome.point));
+    let place = |point| POINTS.iter().position(|other| *other == point);
+    stopped.sort_by_key(|outcome| (outcome.setup, place(outcome.point)));
     stopped
 }
 
