@@ -13,7 +13,8 @@ use crate::{
     lane::{Lane, Store},
     mined::Blow,
     point::{Edge, POINTS, Point, Served, Setup, Verb},
-    process::{Process, Stopwatch},
+    process::Process,
+    time::Stopwatch,
 };
 
 /// How much of a dripping reply is on its way before the kill: a few bytes of it.
@@ -91,7 +92,7 @@ async fn kill_at(lane: &mut Lane, mut process: Process, point: Point, tally: &mu
         if matches!(point, Point::At(_, Verb::Seed)) {
             lane.reseed().await;
         }
-        process = Process::start(&lane.config(), Some(point)).await;
+        process = lane.launch(Some(point)).await;
     }
     let before = lane.counts();
     match point {
@@ -121,7 +122,7 @@ async fn kill_at(lane: &mut Lane, mut process: Process, point: Point, tally: &mu
     lane.api().behave();
 
     let restart = Stopwatch::start();
-    let mut process = Process::start(&lane.config(), None).await;
+    let mut process = lane.launch(None).await;
     let answer = lane.ask(&process).await;
     let after = lane.counts();
     let expected = expected(lane.setup, point);

@@ -16,7 +16,12 @@ use hyper_util::{
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 
-use crate::{point::Setup, process::Process, servers};
+use crate::{
+    point::{Point, Setup},
+    process::Process,
+    servers,
+    time::Setting,
+};
 
 /// How long one spend may take.
 pub(crate) const SPEND_DEADLINE: Duration = Duration::from_secs(1);
@@ -24,7 +29,7 @@ pub(crate) const SPEND_DEADLINE: Duration = Duration::from_secs(1);
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// The provider's grace, where it has one: longer than the lease and a restart on the slowest machine.
 const GRACE: Duration = Duration::from_secs(300);
-/// Longer than any test: tokens end because they are revoked, at the moment that a test wants.
+/// Longer than any test: tokens end at the moment that a test wants.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A store that lanes may share.
@@ -45,13 +50,25 @@ pub(crate) struct Lane {
     name: String,
     seed: Option<String>,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// The server's clock, and that of the processes, where both can be set forward.
+    clocks: Option<(Clock, Setting)>,
 }
 
 impl Lane {
+    /// One where tokens end when they are revoked.
     pub(crate) async fn new(setup: Setup, store: Store, number: usize) -> Self {
+        Self::with(setup, store, number, None).await
+    }
+
+    /// One where tokens end when [`Lane::expire`] says so.
+    pub(crate) async fn expiring(setup: Setup, store: Store) -> Self {
+        Self::with(setup, store, 0, Some((Clock::manual(), Setting::now()))).await
+    }
+
+    async fn with(setup: Setup, store: Store, number: usize, clocks: Option<(Clock, Setting)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let apis = Apis::start(Options {
-            clock: Clock::system(),
+            clock: clocks.as_ref().map_or_else(Clock::system, |(clock, _)| clock.clone()),
             token_lifetime: LIFETIME,
             grace: if setup == Setup::Grace { GRACE } else { Duration::ZERO },
             drip: Duration::from_millis(50),
@@ -66,6 +83,7 @@ impl Lane {
             name: format!("{setup}_{number}").replace('-', "_"),
             seed: None,
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+            clocks,
         };
         lane.reseed().await;
         lane
@@ -91,9 +109,26 @@ impl Lane {
         self.folder.path().join("bearerd.yaml")
     }
 
+    /// Starts a process, which may be killed at this point.
+    pub(crate) async fn launch(&self, armed: Option<Point>) -> Process {
+        let setting = self.clocks.as_ref().map(|(_, setting)| *setting);
+        Process::start(&self.config(), armed, setting).await
+    }
+
+    /// Sets the clocks forward, the server's first, until every token has expired. Nobody may be calling.
+    pub(crate) async fn expire(&mut self, processes: &mut [Process]) {
+        let (clock, setting) = self.clocks.as_mut().expect("a lane that is `expiring`");
+        let span = LIFETIME + Duration::from_secs(1);
+        clock.advance(span);
+        setting.forward += span;
+        for process in processes {
+            process.forward(span).await;
+        }
+    }
+
     /// Starts a process that nothing happens to, and waits for its first good answer.
     pub(crate) async fn start(&self) -> Process {
-        let process = Process::start(&self.config(), None).await;
+        let process = self.launch(None).await;
         assert_eq!(self.ask(&process).await, "200", "the first request");
         process
     }

@@ -13,6 +13,7 @@ mod process;
 mod servers;
 mod shared;
 mod stops;
+mod time;
 
 use lane::Store;
 use point::Setup;
@@ -73,7 +74,7 @@ fn stopped_at_every_step_of_a_spend() {
 /// Law 1, over processes: as many spends as expiries, and every caller is served.
 fn one_spend_for_each_expiry(what: &str, store: Store) {
     let (processes, expiries) = if asked_kills().is_some() { (8, 500) } else { (3, 20) };
-    let shared = run(shared::share(Setup::Neither, store, 0, processes, expiries, None));
+    let shared = run(shared::share(Setup::Neither, store, processes, expiries, None));
     shared::show(
         &format!("{processes} processes share {what}, {expiries} expiries"),
         &shared,
@@ -107,15 +108,8 @@ fn processes_share_redis() {
 #[test]
 fn callers_of_the_survivors_see_no_error() {
     let (processes, expiries) = if asked_kills().is_some() { (8, 500) } else { (3, 8) };
-    for (number, setup) in [Setup::SignIn, Setup::Grace].into_iter().enumerate() {
-        let shared = run(shared::share(
-            setup,
-            Store::Sqlite,
-            number,
-            processes,
-            expiries,
-            Some(4),
-        ));
+    for setup in [Setup::SignIn, Setup::Grace] {
+        let shared = run(shared::share(setup, Store::Sqlite, processes, expiries, Some(4)));
         shared::show(
             &format!("{processes} processes share SQLite, {expiries} expiries, one killed at every fourth, {setup}"),
             &shared,

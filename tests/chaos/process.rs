@@ -24,31 +24,19 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::{
     mined::{Blow, Mined},
     point::Point,
+    time::{Setting, Ticking},
 };
 
 /// Tells this test's program to be a bearerd, with the config in this file.
 pub(crate) const CONFIG: &str = "BEARERD_CHAOS_CONFIG";
 /// Where it is to be killed from its start on.
 const ARMED: &str = "BEARERD_CHAOS_ARMED";
+/// Where its clock began, and how far it was set forward; without it, the system's clock is its own.
+const SETTING: &str = "BEARERD_CHAOS_CLOCK";
 /// Begins a line that a process tells the test.
 const MARK: &str = "process:";
 /// What a process may take for anything; far more than it needs.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long something takes.
-pub(crate) struct Stopwatch(Clock, Duration);
-
-impl Stopwatch {
-    pub(crate) fn start() -> Self {
-        let clock = Clock::system();
-        let start = clock.monotonic();
-        Self(clock, start)
-    }
-
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.monotonic() - self.1
-    }
-}
 
 /// Tells the test.
 #[expect(clippy::print_stderr, reason = "the test reads it")]
@@ -69,7 +57,11 @@ pub(crate) fn run(file: PathBuf) {
     // One thread, so that all of the process stands still at its point.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(async {
-        let clock = Clock::system();
+        let setting = std::env::var(SETTING).ok();
+        let ticking = setting.map(|word| Ticking::start(Setting::of(&word).unwrap()));
+        let clock = ticking
+            .as_ref()
+            .map_or_else(Clock::system, |ticking| ticking.clock.clone());
         let store = loop {
             // SQLite's locks are not fair: where other processes hog one, opening fails and is tried again.
             if let Ok(store) = open_store(&config, &clock).await {
@@ -87,6 +79,10 @@ pub(crate) fn run(file: PathBuf) {
                 match line.split_once(' ') {
                     Some(("kill", name)) => armed.arm(Blow::Kill, Point::of(name).unwrap()),
                     Some(("stop", name)) => armed.arm(Blow::Stop, Point::of(name).unwrap()),
+                    Some(("forward", millis)) => {
+                        let span = Duration::from_millis(millis.parse().unwrap());
+                        ticking.as_ref().unwrap().forward(span);
+                    }
                     _ => resume.send(()).unwrap(),
                 }
                 tell("understood");
@@ -121,13 +117,16 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts one, and waits until it listens or is gone.
-    pub(crate) async fn start(config: &Path, armed: Option<Point>) -> Self {
+    pub(crate) async fn start(config: &Path, armed: Option<Point>, clock: Option<Setting>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "a_process", "--nocapture"])
             .env(CONFIG, config);
         if let Some(point) = armed {
             command.env(ARMED, point.to_string());
+        }
+        if let Some(setting) = clock {
+            command.env(SETTING, setting.to_word());
         }
         let mut child = command
             .stdin(Stdio::piped())
@@ -180,6 +179,11 @@ impl Process {
             Blow::Stop => "stop",
         };
         self.say(&format!("{word} {point}")).await;
+    }
+
+    /// Sets its clock forward.
+    pub(crate) async fn forward(&mut self, span: Duration) {
+        self.say(&format!("forward {}", span.as_millis())).await;
     }
 
     /// Waits until it stops itself.

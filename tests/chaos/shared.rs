@@ -1,4 +1,4 @@
-//! Processes that share a store, under load, while every token in use is taken away again and again.
+//! Processes that share a store, under load, while the token in use expires again and again.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use crate::{
     lane::{Lane, Store},
     mined::Blow,
     point::{Edge, Point, Setup, Verb},
-    process::{Process, Stopwatch},
+    process::Process,
+    time::Stopwatch,
 };
 
 /// How many callers each process has at a time.
@@ -40,17 +41,16 @@ const IN_SPEND: [Point; 6] = [
 /// How much earlier than the others' the callers of a process come that is to be killed: it is to claim the spend.
 const HEAD_START: Duration = Duration::from_millis(30);
 
-/// Lets so many processes serve callers while all access tokens are revoked so many times. At every `kill_every`-th
+/// Lets so many processes serve callers while all access tokens expire so many times. At every `kill_every`-th
 /// time one process is killed, in its spend if it gets to it first, and started again; its callers don't count.
 pub(crate) async fn share(
     setup: Setup,
     store: Store,
-    number: usize,
     processes: usize,
     expiries: usize,
     kill_every: Option<usize>,
 ) -> Shared {
-    let lane = Lane::new(setup, store, number).await;
+    let mut lane = Lane::expiring(setup, store).await;
     let mut running: Vec<Process> = Vec::new();
     for _ in 0..processes {
         running.push(lane.start().await);
@@ -58,7 +58,7 @@ pub(crate) async fn share(
     let (before, start) = (lane.counts(), Stopwatch::start());
     let (mut calls, mut kills, mut errors) = (0, 0, Vec::new());
     for round in 0..expiries {
-        lane.api().revoke_all();
+        lane.expire(&mut running).await;
         let victim = kill_every
             .filter(|every| round % every == every - 1)
             .map(|every| (round / every) % processes);

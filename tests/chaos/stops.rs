@@ -11,7 +11,7 @@ use crate::{
     lane::{LEASE, Lane, Store},
     mined::Blow,
     point::{POINTS, Point, Setup},
-    process::Stopwatch,
+    time::Stopwatch,
 };
 
 /// How much longer than its lease a holder stands still.
