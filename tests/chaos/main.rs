@@ -107,7 +107,8 @@ fn processes_share_redis() {
 
 #[test]
 fn callers_of_the_survivors_see_no_error() {
-    let (processes, expiries) = if asked_kills().is_some() { (8, 500) } else { (3, 8) };
+    // A kill in a spend takes a lease.
+    let (processes, expiries) = if asked_kills().is_some() { (8, 200) } else { (3, 8) };
     for setup in [Setup::SignIn, Setup::Grace] {
         let shared = run(shared::share(setup, Store::Sqlite, processes, expiries, Some(4)));
         shared::show(
