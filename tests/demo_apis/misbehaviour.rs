@@ -115,6 +115,31 @@ async fn a_hanging_api_spends_and_says_nothing() {
 }
 
 #[tokio::test]
+async fn an_api_may_hang_before_it_spends() {
+    let stage = Stage::new().await;
+    let signed_in = stage.client.send(fluent_password(&stage.apis, API_CLIENT)).await;
+    let fluent = stage.apis.fluent();
+    fluent.misbehave(Misbehaviour::HangBefore, Times::Next(1));
+    let refresh = || fluent_refresh(&stage.apis, API_CLIENT, &signed_in.text("refresh_token"));
+    {
+        let mut answer = std::pin::pin!(stage.client.try_send(refresh()));
+        let read = async {
+            while fluent.counts().refresh_token == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = &mut answer => panic!("{answer:?}"),
+            () = read => {}
+        }
+        let silence = timeout(Duration::from_millis(200), answer).await;
+        assert!(silence.is_err());
+    }
+    assert_eq!((fluent.counts().refresh_token, fluent.counts().spends), (1, 0));
+    assert_eq!(stage.client.send(refresh()).await.status, 200);
+}
+
+#[tokio::test]
 async fn refusals_spend_nothing() {
     let stage = Stage::new().await;
     let retry_after = RETRY_AFTER_SECONDS.to_string();
