@@ -1,4 +1,4 @@
-//! What a store keeps of a credential and subject, and what its verbs answer (DESIGN §4).
+//! What a store keeps of a credential and subject, and what its verbs answer (docs/protocol.md).
 //!
 //! The verbs' decisions are in the store room; the words are here, because the lifecycle speaks them too.
 

@@ -1,6 +1,6 @@
 //! Reading what a token endpoint answered.
 //!
-//! [`read`] is the table "what may come back" of the spend protocol (DESIGN §4) as a function. A refresh token in
+//! [`read`] is the table "what may come back" of the spend protocol (docs/protocol.md) as a function. A refresh token in
 //! a success is never dropped, whatever else is wrong with the answer.
 
 pub(super) mod json;
@@ -119,7 +119,7 @@ pub struct Answer<'a> {
     pub cut: bool,
 }
 
-/// What an answer means (DESIGN §4, "What may come back").
+/// What an answer means (docs/protocol.md, "What may come back").
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// A success with a token in it, however odd the rest.

@@ -85,7 +85,7 @@ pub enum TokenError {
         detail: String,
     },
     /// None came in time.
-    #[error("no token came within {} ms; the token endpoint is slow or hangs", waited.as_millis())]
+    #[error("no token came within {} ms: the token endpoint is slow, or a request that was cut off is waited for until its lease ends; `bearerd status` tells more", waited.as_millis())]
     Timeout {
         /// How long the caller waited.
         waited: Duration,

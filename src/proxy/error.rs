@@ -1,4 +1,4 @@
-//! Everything that bearerd itself may answer: one table from cause to status, code and words (DESIGN §5).
+//! Everything that bearerd itself may answer: one table from cause to status, code and words.
 
 use std::{borrow::Cow, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Who may call (DESIGN §5, "Guard"): requests that name this listener, and not on behalf of another web site.
+//! Who may call: requests that name this listener, and not on behalf of another web site.
 //!
 //! Anybody who can reach the port acts with the credential. A page in a browser on the same machine can reach it
 //! too, through DNS rebinding or a plain cross-site request; both show in the request's own words.

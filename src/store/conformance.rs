@@ -1,4 +1,4 @@
-//! The suite that every store passes: DESIGN §4's clauses, asked through the trait.
+//! The suite that every store passes: the spend protocol's clauses, asked through the trait.
 //!
 //! Each clause has a key of its own, so a store may bring records along, and two handles, as two processes have.
 

@@ -118,7 +118,7 @@ fn random<const N: usize>() -> Result<[u8; N], StoreError> {
 /// What a verb returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Where chains and claims live, with the verbs of the spend protocol (DESIGN §4).
+/// Where chains and claims live, with the verbs of the spend protocol (docs/protocol.md).
 ///
 /// # Laws
 /// - Each verb is atomic and durable on return; one that fails leaves nothing half done.

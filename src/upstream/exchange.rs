@@ -1,6 +1,6 @@
 //! One token request on a connection of its own.
 //!
-//! The spend protocol (DESIGN §4) is: connect and finish TLS; claim; check; write the request; read. So
+//! The spend protocol (docs/protocol.md) is: connect and finish TLS; claim; check; write the request; read. So
 //! [`Exchange::open`] sends nothing of the request, and [`Connection::send`] tells a request that provably never
 //! left from one whose outcome nobody knows. Nothing is ever sent twice.
 

@@ -231,7 +231,7 @@ fn show_row(setup: &str, point: &str, tally: Tally) {
     );
 }
 
-/// What the table must say: DESIGN §4, and its residue.
+/// What the table must say: docs/protocol.md, and its residue.
 pub(crate) fn judge(table: &Table) {
     for ((setup, point), tally) in table {
         let case = format!("{setup}, killed at: {point}: {tally:?}");

@@ -1,6 +1,6 @@
 //! The whole program against the emulated APIs: what becomes of tokens, counted where they are issued.
 //!
-//! Each test is named after the law or the row of the spend protocol that it keeps (DESIGN §3 and §4).
+//! Each test is named after the law or the row of the spend protocol that it keeps (docs/protocol.md).
 
 mod client;
 mod doubt;

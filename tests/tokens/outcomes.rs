@@ -1,4 +1,4 @@
-//! The table "what may come back" (DESIGN §4): the token endpoint fails once, with the old token expired.
+//! The table "what may come back" (docs/protocol.md): the token endpoint fails once, with the old token expired.
 
 use std::time::Duration;
 

@@ -12,7 +12,17 @@ use crate::{
 };
 
 /// Where vendors put a reply that isn't flat.
-const WITHIN: [&str; 6] = ["", "/data", "/result", "/response", "/token", "/account"];
+const WITHIN: [&str; 9] = [
+    "",
+    "/data",
+    "/result",
+    "/response",
+    "/token",
+    "/account",
+    "/data/token",
+    "/data/account",
+    "/result/token",
+];
 /// RFC 6749 §5.1 first, then what vendors write instead.
 const ACCESS_TOKEN: [&str; 8] = [
     "access_token",

@@ -85,7 +85,8 @@ impl Lifecycle {
             Ok(Committed::Saved(record)) => {
                 self.store_answered();
                 self.phase = Phase::Resting;
-                self.pause = None;
+                // A success that brings no access token is a failure all the same, and counts with those before it.
+                let failures = self.pause.take().filter(|_| tokens.access.is_none());
                 let position = record.position;
                 notes.push(match (was_published, spend.kind) {
                     (true, _) | (_, Kind::Restore(_)) => Note::Saved(position),
@@ -105,6 +106,7 @@ impl Lifecycle {
                     held.rejected = rejected;
                 }
                 if tokens.access.is_none() {
+                    self.pause = failures;
                     self.pause(Severity::Trouble, Trouble::NoAccessToken, None, now);
                 }
             }

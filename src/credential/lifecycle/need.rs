@@ -1,4 +1,4 @@
-//! Whether tokens should be asked for now, and which way: DESIGN §4, "Time".
+//! Whether tokens should be asked for now, and which way: docs/protocol.md, "Time".
 
 use super::{
     Lifecycle, Note, Why,

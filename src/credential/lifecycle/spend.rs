@@ -1,4 +1,4 @@
-//! A token request, from the connection to its answer: DESIGN §4, "A spend" and "What may come back".
+//! A token request, from the connection to its answer: docs/protocol.md, "A spend" and "What may come back".
 
 use std::sync::Arc;
 

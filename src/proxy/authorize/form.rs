@@ -1,4 +1,4 @@
-//! Urlencoded bodies, which a form placement holds whole and rewrites (DESIGN §5, "form placement").
+//! Urlencoded bodies, which a form placement holds whole and rewrites.
 
 use std::{future::Future, pin::Pin};
 

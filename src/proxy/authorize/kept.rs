@@ -19,7 +19,7 @@ use http_body_util::BodyExt;
 use super::pieces::{self, Piece, Pieces};
 use crate::upstream::{Body, BoxError};
 
-/// The most of a body that is kept, in bytes (DESIGN §5, "Replay").
+/// The most of a body that is kept, in bytes.
 pub(super) const LIMIT: usize = 64 * 1024;
 
 /// What is kept of a body.
