@@ -83,7 +83,7 @@ fn decide<B>(request: &Request<B>, router: &Router) -> Result<Matched, ProxyErro
     let matched = router.find(host, method, path)?;
     // Before the checks, so that a refusal's line in the log has its route.
     if let Some(facts) = request.extensions().get::<Arc<Facts>>() {
-        facts.set_route(matched.entry.clone());
+        facts.set_route(matched.entry.clone(), matched.entry.masked(matched.rest(path)));
     }
     matched.entry.may_be_called(method, matched.rest(path))?;
     Ok(matched)

@@ -63,7 +63,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
         // a credential.
-        .layer(TraceLayer::new(name, metrics.clone(), clock))
+        .layer(TraceLayer::new(name, router.clone(), metrics.clone(), clock))
         // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
         .layer(RescueLayer)
         // Before anything is read into the request, whether this caller may send it at all.

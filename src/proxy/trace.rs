@@ -1,7 +1,8 @@
 //! One span, one access line and one count for each request.
 //!
 //! This layer stands outside the one that puts credentials in, so it never sees one; it writes the path as the
-//! caller sent it, and never the query. The line is written when the head of the answer is ready, or when the
+//! caller sent it, and never the query. Where a subject is read from the path, those segments are shown as the route's
+//! pattern has them; until the route is known nothing is shown. The line is written when the head of the answer is ready, or when the
 //! caller went away before that.
 
 use std::{
@@ -16,12 +17,17 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use super::{ProxyError, request_id::REQUEST_ID, route::Entry};
+use super::{
+    ProxyError,
+    request_id::REQUEST_ID,
+    route::{Entry, Router},
+};
 use crate::{clock::Clock, metrics::Metrics, name::ListenerName};
 
 /// The target of access lines.
@@ -33,15 +39,15 @@ const CALLER_GONE: u16 = 499;
 /// What inner layers tell the access line: an extension of each request.
 #[derive(Debug, Default)]
 pub struct Facts {
-    route: OnceLock<Arc<Entry>>,
+    route: OnceLock<(Arc<Entry>, Option<String>)>,
     was_replayed: AtomicBool,
 }
 
 impl Facts {
-    /// The request has this route.
-    pub fn set_route(&self, entry: Arc<Entry>) {
+    /// The request has this route, and its path, if its own may not be told, is told like this.
+    pub fn set_route(&self, entry: Arc<Entry>, masked: Option<String>) {
         // A request is routed once.
-        let _ = self.route.set(entry);
+        let _ = self.route.set((entry, masked));
     }
 
     /// The request was sent a second time.
@@ -54,15 +60,17 @@ impl Facts {
 #[derive(Debug, Clone)]
 pub struct TraceLayer {
     listener: ListenerName,
+    router: Arc<ArcSwap<Router>>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
 
 impl TraceLayer {
-    /// A layer that counts there, by this clock.
-    pub fn new(listener: ListenerName, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    /// A layer of this router's listener that counts there, by this clock.
+    pub fn new(listener: ListenerName, router: Arc<ArcSwap<Router>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self {
             listener,
+            router,
             metrics,
             clock,
         }
@@ -111,19 +119,24 @@ where
             uri: request.uri().clone(),
             id: request.headers().get(REQUEST_ID).cloned(),
             facts,
+            hides_unrouted: self.layer.router.load().reads_paths(),
             is_written: false,
         };
         let span = tracing::info_span!(
             target: "bearerd::request",
             "request",
             method = %line.method,
-            path = line.uri.path(),
+            path = tracing::field::Empty,
             request_id = line.id(),
         );
         let future = {
             let _entered = span.enter();
             self.inner.call(request)
         };
+        // The layers within have decided on the route by now.
+        if let Some(path) = line.path() {
+            span.record("path", path);
+        }
         Traced { future, span, line }
     }
 }
@@ -163,6 +176,8 @@ struct Line {
     uri: Uri,
     id: Option<HeaderValue>,
     facts: Arc<Facts>,
+    /// Whether the path of a request without route may hold a part of a subject, mistyped or with another method.
+    hides_unrouted: bool,
     is_written: bool,
 }
 
@@ -171,16 +186,25 @@ impl Line {
         self.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
     }
 
+    /// The path as it may be told.
+    fn path(&self) -> Option<&str> {
+        match self.facts.route.get() {
+            Some((_, Some(masked))) => Some(masked),
+            None if self.hides_unrouted => None,
+            Some((_, None)) | None => Some(self.uri.path()),
+        }
+    }
+
     fn write(&mut self, status: StatusCode, error: Option<&ProxyError>) {
         self.is_written = true;
         let elapsed = self.clock.monotonic().saturating_sub(self.started);
-        let entry = self.facts.route.get();
+        let entry = self.facts.route.get().map(|(entry, _)| entry);
         self.metrics.request(entry.map(|entry| &entry.name), status, elapsed);
         tracing::info!(
             target: ACCESS,
             listener = self.listener.as_str(),
             method = %self.method,
-            path = self.uri.path(),
+            path = self.path(),
             route = entry.map(|entry| entry.name.as_str()),
             upstream = entry.map(|entry| entry.target.name.as_str()),
             status = status.as_u16(),
@@ -206,10 +230,12 @@ impl Drop for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::fixtures;
     use tower::{ServiceExt, service_fn};
 
     fn layer(metrics: &Arc<Metrics>) -> TraceLayer {
-        TraceLayer::new("main".parse().unwrap(), metrics.clone(), Clock::manual())
+        let router = Arc::new(ArcSwap::from_pointee(fixtures::router(&[], vec![]).unwrap()));
+        TraceLayer::new("main".parse().unwrap(), router, metrics.clone(), Clock::manual())
     }
 
     #[tokio::test]

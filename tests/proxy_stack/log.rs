@@ -38,3 +38,24 @@ async fn law_9_each_request_has_one_line_without_query_and_credential() {
         "{page}"
     );
 }
+
+#[tokio::test]
+async fn law_9_a_subject_in_the_path_is_not_logged() {
+    let (world, arrived) = recording().await;
+    for (line, status) in [
+        ("GET /user/path-canary/reasons/7", "200"),
+        ("GET /user/path-canary/reason", "404"),
+        ("POST /user/path-canary/reasons/7", "404"),
+        ("GET /user/path-canary/..%2f/7", "400"),
+    ] {
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: id-path\r\nConnection: close\r\n\r\n");
+        let answer = world.raw(&request).await;
+        assert_eq!(crate::caller::status(&answer), status, "{line}: {answer}");
+    }
+    assert_eq!(arrived.lock().unwrap()[0].target, "/v2/path-canary/reasons/7");
+    let log = LOG.text();
+    assert!(!log.contains("path-canary"), "{log}");
+    let told = |line: &&str| line.contains("bearerd::access") && line.contains("path=\"/user/{token}/reasons/7\"");
+    assert_eq!(log.lines().filter(told).count(), 1, "{log}");
+}

@@ -16,12 +16,12 @@ use bearerd::{
         Spec,
         placement::{Injection, Placement},
         reply::ErrorRules,
-        spec::{Fingerprint, Policy},
+        spec::{Fingerprint, Policy, SubjectPart},
     },
     manager::{Manager, TokenHandle},
     metrics::Metrics,
     proxy::{Address, Connection, ListenerContext, Router, Target, stack},
-    template::Template,
+    template::{Part, Scope, Template},
     upstream::{Body, Client, Settings},
 };
 use http::{Request, Response};
@@ -151,7 +151,8 @@ fn bearer() -> Injection {
     Injection::Header(http::header::AUTHORIZATION, value)
 }
 
-/// Routes `/bearer`, `/session`, `/key`, `/form` and `/plain`, each with the placement of its name.
+/// Routes `/bearer`, `/session`, `/key`, `/form` and `/plain`, each with the placement of its name, and
+/// `/user/{token}/reasons/{id}`, whose credential's subject is in the path.
 pub(crate) fn router(upstream: SocketAddr) -> Router {
     let bearer_placement = Placement::Header {
         name: http::header::AUTHORIZATION,
@@ -168,7 +169,8 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
     };
     let session = Injection::Header(SESSION, http::HeaderValue::from_static(TOKEN));
     let managers = [
-        (spec("bearer", bearer_placement), bearer()),
+        (spec("bearer", bearer_placement.clone()), bearer()),
+        (spec("user", bearer_placement), bearer()),
         (spec("session", session_placement), session),
         (spec("key", Placement::Query("api_key".into())), query),
         (
@@ -176,8 +178,14 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
             Injection::Form { name, pair },
         ),
     ]
-    .map(|(spec, injection)| {
+    .map(|(mut spec, injection)| {
         let name = spec.name.clone();
+        if name.as_str() == "user" {
+            spec.subject = vec![SubjectPart {
+                name: "token".into(),
+                from: Template::new(vec![Part::Reference(Scope::Path, "token".into())]),
+            }];
+        }
         (name, Manager::fixed(Arc::new(spec), TokenHandle::fixed(injection)))
     });
     let target = Target {
@@ -204,6 +212,11 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
             route("key", Some("key")),
             route("form", Some("form")),
             route("plain", None),
+            checked::Route {
+                path: Some("/{token}/reasons/{id}".into()),
+                methods: vec![http::Method::GET],
+                ..route("user", Some("user"))
+            },
         ],
         &BTreeMap::from([(target.name.clone(), Arc::new(target))]),
         &BTreeMap::from(managers),

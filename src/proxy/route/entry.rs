@@ -49,9 +49,32 @@ pub struct Entry {
     pub token_timeout: Duration,
     pub(super) allow: Vec<Allow>,
     pub(super) closed: Arc<[Closed]>,
+    /// Its path pattern, with the names of the captures that its credential's subject reads, if it reads any.
+    pub(super) masked: Option<(String, Vec<String>)>,
 }
 
 impl Entry {
+    /// The path that may be told of a request, where the request's own holds a part of a subject (law 9): such
+    /// segments are shown as the pattern has them. `rest` is what the prefix left.
+    pub fn masked(&self, rest: &str) -> Option<String> {
+        let (pattern, secret) = self.masked.as_ref()?;
+        let mut shown = vec![self.prefix.as_str()];
+        let mut segments = rest.split('/').skip(1);
+        for wanted in pattern.split('/').skip(1) {
+            let Some(segment) = segments.next() else { break };
+            let capture = wanted.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
+            let tail = capture.and_then(|name| name.strip_prefix('*'));
+            let is_secret = tail
+                .or(capture)
+                .is_some_and(|name| secret.iter().any(|other| other == name));
+            shown.push(if is_secret { wanted } else { segment });
+            if tail.is_some() && !is_secret {
+                shown.extend(segments.by_ref());
+            }
+        }
+        Some(shown.join("/"))
+    }
+
     /// Whether callers may send this method to what is left of their path.
     pub(super) fn may_be_called(&self, method: &Method, rest: &str) -> Result<(), ProxyError> {
         if !allow::allows(&self.allow, method, rest) {

@@ -21,6 +21,7 @@ use crate::{
     manager::Manager,
     name::{CredentialName, ListenerName, RouteName, UpstreamName},
     proxy::{ProxyError, guard::plain_host},
+    template::Scope,
 };
 
 /// Why routes can't be served. The config room has checked all of this; a reload must not panic over it.
@@ -66,6 +67,7 @@ pub struct Router {
     hosts: HashSet<String>,
     by_host: HashMap<String, Prefixes>,
     any_host: Prefixes,
+    reads_paths: bool,
 }
 
 #[derive(Default)]
@@ -116,8 +118,10 @@ impl Router {
                 .or_default()
                 .push((route, entry(route, target, managers, closed)?));
         }
+        let reads_paths = grouped.values().flatten().any(|(_, entry)| entry.masked.is_some());
         let mut router = Self {
             listener: name.clone(),
+            reads_paths,
             hosts,
             by_host: HashMap::new(),
             any_host: Prefixes::default(),
@@ -141,6 +145,11 @@ impl Router {
     /// Whether the config calls the listener, or a route of it, by this name: in lower case, without port.
     pub fn knows_host(&self, host: &str) -> bool {
         self.hosts.contains(host)
+    }
+
+    /// Whether a subject of one of its routes is read from the path.
+    pub fn reads_paths(&self) -> bool {
+        self.reads_paths
     }
 
     /// The route of a request; `path` is in normal form.
@@ -187,6 +196,15 @@ fn entry(
                 })?,
         ),
     };
+    let masked = route.path.clone().and_then(|pattern| {
+        let subject = manager.iter().flat_map(|manager| &manager.spec().subject);
+        let secret: Vec<String> = subject
+            .flat_map(|part| part.from.references())
+            .filter(|(scope, _)| *scope == Scope::Path)
+            .map(|(_, name)| name.to_owned())
+            .collect();
+        (!secret.is_empty()).then_some((pattern, secret))
+    });
     Ok(Arc::new(Entry {
         name: route.name.clone(),
         target: target.clone(),
@@ -197,6 +215,7 @@ fn entry(
         token_timeout: route.token_timeout,
         allow: route.allow.clone(),
         closed: closed.clone(),
+        masked,
     }))
 }
 

@@ -145,3 +145,36 @@ fn token_endpoints_are_closed_however_they_are_written() {
     let matched = router.find(None, &Method::POST, "/p/oauth/token").unwrap();
     assert!(matched.entry.may_be_called(&Method::POST, "/oauth/token").is_ok());
 }
+
+#[test]
+fn law_9_the_path_that_is_told_has_no_part_of_a_subject() {
+    let path = |name: &str, path: &str, credential: Option<&str>| {
+        with(route(name, "/p"), |route| {
+            route.path = Some(path.into());
+            route.credential = credential.map(|name| name.parse().unwrap());
+        })
+    };
+    let spec = fixtures::spec("user", &[("token", Scope::Path, "token")]);
+    let router = fixtures::router(
+        &[
+            path("middle", "/a/{token}/b/{id}", Some("user")),
+            path("before_tail", "/t/{token}/{*rest}", Some("user")),
+            path("tail", "/u/{id}/{*token}", Some("user")),
+            path("none", "/n/{token}", None),
+        ],
+        vec![spec],
+    )
+    .unwrap();
+    assert!(router.reads_paths());
+    for (path, wanted) in [
+        ("/p/a/hush/b/1", Some("/p/a/{token}/b/1")),
+        ("/p/t/hush/x/y/", Some("/p/t/{token}/x/y/")),
+        ("/p/t/hush", Some("/p/t/{token}")),
+        ("/p/u/1/hush/hush", Some("/p/u/1/{*token}")),
+        ("/p/n/1", None),
+    ] {
+        let matched = router.find(None, &Method::GET, path).unwrap();
+        let masked = matched.entry.masked(matched.rest(path));
+        assert_eq!(masked.as_deref(), wanted, "{path}");
+    }
+}
