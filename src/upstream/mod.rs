@@ -44,7 +44,8 @@ pub struct Settings {
     pub tls: Tls,
     /// How long a connection may take, name resolution and TLS included.
     pub connect_timeout: Duration,
-    /// How long the head of an answer may take once the request is sent.
+    /// How long the head of an answer may take once the request is sent, and for how long its body may stand still
+    /// before.
     pub response_timeout: Duration,
 }
 
