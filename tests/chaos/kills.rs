@@ -134,7 +134,8 @@ async fn kill_at(lane: &mut Lane, mut process: Process, point: Point, tally: &mu
     tally.slowest = restart.elapsed();
     if answer != expected {
         tally.failed += 1;
-        eprintln_case(lane.setup, point, &answer, before, after);
+        let case = format!("{}, {point}: {answer}; the process: {}", lane.setup, process.end());
+        tell_case(&case, before, after);
     }
     if answer != "200" {
         drop(process);
@@ -180,8 +181,8 @@ pub(crate) async fn reached(lane: &Lane, before: Counts, served: Served) {
 }
 
 #[expect(clippy::print_stderr, reason = "an outcome that nobody expected, beside the table")]
-fn eprintln_case(setup: Setup, point: Point, answer: &str, before: Counts, after: Counts) {
-    eprintln!("{setup}, {point}: {answer}\n  before {before:?}\n  after  {after:?}");
+fn tell_case(case: &str, before: Counts, after: Counts) {
+    eprintln!("{case}\n  before {before:?}\n  after  {after:?}");
 }
 
 impl Tally {

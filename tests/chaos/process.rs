@@ -202,6 +202,11 @@ impl Process {
         self.say("resumed").await;
     }
 
+    /// How it ended, if it has: for words about an outcome that nobody expected.
+    pub(crate) fn end(&mut self) -> String {
+        format!("{:?}", self.child.try_wait())
+    }
+
     /// Kills it where it stands.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
