@@ -36,11 +36,8 @@ impl Lifecycle {
                 renew,
                 renewing,
             } => {
-                // A rejection ends the wait for the old token's expiry, not the one that a failure asks for.
-                let paused = self.pause.as_ref().is_some_and(|pause| !pause.until.has_passed(now));
-                let free = self.held.as_ref().is_some_and(|held| held.rejected)
-                    || until.is_some_and(|until| until.has_passed(now));
-                if free && !paused && !*renewing {
+                let free = until.is_some_and(|until| until.has_passed(now));
+                if free && !*renewing {
                     let mut spend = spend.clone();
                     spend.claim = Some(claim.clone());
                     notes.push(Note::Asking(spend.kind, spend.why));

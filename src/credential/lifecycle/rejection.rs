@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Lifecycle, Note, state::Cooldown, wait::LOOK_WHILE_LOGIN_REQUIRED};
+use super::{
+    Lifecycle, Note,
+    state::{Cooldown, Phase},
+    wait::LOOK_WHILE_LOGIN_REQUIRED,
+};
 use crate::{
     clock::{Deadline, Now},
     credential::{
@@ -52,6 +56,10 @@ impl Lifecycle {
         }
         self.burst = Some(burst);
         held.rejected = true;
+        // Nothing of the old token is left to lose: a spend in doubt may be sent again, once before its back-off.
+        if let Phase::Holding { until, .. } = &mut self.phase {
+            *until = Some(Deadline::after(now, Duration::ZERO));
+        }
         // The rejection's own caller waits for what comes next, also where that is bad news.
         self.wanted = true;
         if !has_way {
