@@ -113,3 +113,17 @@ async fn law_5_a_reply_without_refresh_token_keeps_the_old_one_unless_it_is_sing
     stage.expire();
     assert_eq!(bearerd.hasty().await.word(), "503 login_required");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn law_5_a_reply_in_two_chunks_ten_seconds_apart_loses_no_refresh_token() {
+    let stage = Stage::with(|options| options.pause = std::time::Duration::from_secs(10)).await;
+    let yaml = stage.seeded(", spend_deadline: 15s, lease: 30s").await;
+    let bearerd = stage.start(&yaml).await;
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    stage.expire();
+    stage.apis.fluent().misbehave(Misbehaviour::TwoChunks, Times::Next(1));
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    stage.expire();
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    assert_eq!((stage.fluent_counts().spends, stage.fluent_counts().reuses), (3, 0));
+}
