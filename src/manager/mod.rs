@@ -4,6 +4,7 @@
 //! So a caller that hangs up, a deadline or an eviction never cancels a spend (law 4).
 
 mod errands;
+mod error;
 mod handle;
 mod login;
 mod notes;
@@ -19,7 +20,8 @@ use tokio::sync::watch;
 
 pub use self::{
     errands::STORE_DEADLINE,
-    handle::{Ready, TokenError, TokenHandle},
+    error::TokenError,
+    handle::{Ready, TokenHandle},
     login::{
         LoggedIn, LoginError,
         flow::{Answer, Begun, Show},
