@@ -180,13 +180,14 @@ fn targets(config: &Config) -> Result<BTreeMap<UpstreamName, Arc<Target>>, Assem
             connect_timeout: upstream.connect_timeout,
             response_timeout: upstream.response_timeout,
         };
-        let client = Client::new(&settings).map_err(|source| AssembleError::Upstream {
+        let client = Client::new(&settings, &upstream.url.origin()).map_err(|source| AssembleError::Upstream {
             upstream: name.clone(),
             source,
         })?;
         let target = Target {
             name: name.clone(),
             base: upstream.url.clone(),
+            host: client.host().clone(),
             client,
         };
         targets.insert(name.clone(), Arc::new(target));

@@ -1,7 +1,8 @@
 //! The metric families, all of low cardinality: names from the config and fixed words, never a path or a subject.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -48,6 +49,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
+    unrouted: RouteCounts,
     replays: Family<RouteLabels, Counter>,
     grants: Family<GrantLabels, Counter>,
     spends: Family<CredentialLabels, Counter>,
@@ -124,6 +126,7 @@ impl Metrics {
         );
         Self {
             registry,
+            unrouted: RouteCounts::new(NO_ROUTE, &requests, &durations),
             requests,
             durations,
             replays,
@@ -138,18 +141,14 @@ impl Metrics {
         }
     }
 
-    /// A request was answered.
-    pub fn request(&self, route: Option<&RouteName>, status: StatusCode, elapsed: Duration) {
-        let route = route.map_or(NO_ROUTE, RouteName::as_str);
-        self.requests
-            .get_or_create(&RequestLabels {
-                route: route.into(),
-                status: status.as_u16(),
-            })
-            .inc();
-        self.durations
-            .get_or_create(&RouteLabels { route: route.into() })
-            .observe(elapsed.as_secs_f64());
+    /// Where the requests of a route are counted: to be kept by whoever counts them.
+    pub fn route(&self, route: &RouteName) -> Arc<RouteCounts> {
+        Arc::new(RouteCounts::new(route.as_str(), &self.requests, &self.durations))
+    }
+
+    /// Where requests are counted that no route wanted.
+    pub fn unrouted(&self) -> &RouteCounts {
+        &self.unrouted
     }
 
     /// A request was sent a second time.
@@ -217,6 +216,55 @@ impl Metrics {
     }
 }
 
+/// The counts of one route, at hand, so that counting a request looks nothing up and allocates nothing.
+#[derive(Debug)]
+pub struct RouteCounts {
+    route: String,
+    requests: Family<RequestLabels, Counter>,
+    durations: Histogram,
+    /// Those of the statuses seen so far, which are few; others copy the list.
+    by_status: ArcSwap<Vec<(StatusCode, Counter)>>,
+}
+
+impl RouteCounts {
+    fn new(route: &str, requests: &Family<RequestLabels, Counter>, durations: &Family<RouteLabels, Histogram>) -> Self {
+        let labels = RouteLabels { route: route.into() };
+        Self {
+            route: route.into(),
+            requests: requests.clone(),
+            durations: durations.get_or_create(&labels).clone(),
+            by_status: ArcSwap::default(),
+        }
+    }
+
+    /// A request was answered.
+    pub fn request(&self, status: StatusCode, elapsed: Duration) {
+        self.durations.observe(elapsed.as_secs_f64());
+        let seen = self.by_status.load();
+        match seen.iter().find(|(seen, _)| *seen == status) {
+            Some((_, counter)) => counter.inc(),
+            None => self.add(status).inc(),
+        };
+    }
+
+    fn add(&self, status: StatusCode) -> Counter {
+        let labels = RequestLabels {
+            route: self.route.clone(),
+            status: status.as_u16(),
+        };
+        // Whoever adds the same one at the same time gets the same counter.
+        let counter = self.requests.get_or_create(&labels).clone();
+        self.by_status.rcu(|seen| {
+            let mut seen = Vec::clone(seen);
+            if !seen.iter().any(|(seen, _)| *seen == status) {
+                seen.push((status, counter.clone()));
+            }
+            seen
+        });
+        counter
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,10 +273,13 @@ mod tests {
     fn the_page_counts_by_route_and_status() {
         let metrics = Metrics::new();
         let route = "fluent".parse().unwrap();
-        metrics.request(Some(&route), StatusCode::OK, Duration::from_millis(3));
+        let counts = metrics.route(&route);
+        counts.request(StatusCode::OK, Duration::from_millis(3));
+        counts.request(StatusCode::OK, Duration::from_millis(3));
+        counts.request(StatusCode::NOT_FOUND, Duration::from_millis(3));
         let page = metrics.page();
         assert!(
-            page.contains(r#"bearerd_requests_total{route="fluent",status="200"} 1"#),
+            page.contains(r#"bearerd_requests_total{route="fluent",status="200"} 2"#),
             "{page}"
         );
         assert!(page.ends_with("# EOF\n"));

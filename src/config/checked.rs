@@ -145,6 +145,18 @@ pub struct BaseUrl {
     pub path: String,
 }
 
+impl BaseUrl {
+    /// Scheme and authority, with the path `/`.
+    pub fn origin(&self) -> http::Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        // All three parts are there.
+        http::Uri::from_parts(parts).unwrap_or_default()
+    }
+}
+
 /// TLS settings of a client: the config's own, an upstream's or a credential's over it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tls {

@@ -4,6 +4,7 @@
 //! thread empties ([`writer`]). A full queue drops lines and counts them, so a slow disk or a blocked pipe never
 //! slows a request.
 
+mod access;
 pub mod filter;
 pub mod writer;
 
@@ -11,6 +12,7 @@ use std::{
     fs::OpenOptions,
     io::{self, IsTerminal},
     path::PathBuf,
+    sync::{Mutex, PoisonError},
 };
 
 use tracing_subscriber::{
@@ -109,31 +111,58 @@ where
     let format = settings
         .format
         .unwrap_or(if terminal { Format::Text } else { Format::Json });
-    let layer = |filter| {
-        let fmt = tracing_subscriber::fmt::layer()
-            .with_timer(Stamp(clock.clone()))
-            .with_writer(lines.clone());
-        match format {
-            Format::Json => {
-                let json = fmt.json().flatten_event(true).with_span_list(false);
-                json.with_filter(filter).boxed()
-            }
-            Format::Text => fmt.with_ansi(terminal).with_filter(filter).boxed(),
-        }
+    let fmt = || {
+        tracing_subscriber::fmt::layer()
+            .with_timer(Stamp::new(clock.clone()))
+            .with_writer(lines.clone())
     };
-    Ok(vec![layer(filters.access), layer(filters.others)])
+    Ok(match format {
+        Format::Json => {
+            let json = fmt().json().flatten_event(true).with_span_list(false);
+            let access = access::AccessLines::new(clock.clone(), lines.clone());
+            vec![
+                access.with_filter(filters.access).boxed(),
+                json.with_filter(filters.others).boxed(),
+            ]
+        }
+        Format::Text => [filters.access, filters.others]
+            .map(|filter| fmt().with_ansi(terminal).with_filter(filter).boxed())
+            .into(),
+    })
 }
 
 /// RFC 3339, in UTC, to the millisecond, read from the program's clock.
-struct Stamp(Clock);
+struct Stamp {
+    clock: Clock,
+    /// The last second that was written, and its text up to the point: a busy proxy's lines share it.
+    second: Mutex<(u64, String)>,
+}
+
+impl Stamp {
+    fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            second: Mutex::default(),
+        }
+    }
+
+    fn write(&self, text: &mut impl std::fmt::Write) {
+        let wall = self.clock.now().wall;
+        let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != wall / 1000 || last.1.is_empty() {
+            let stamp = jiff::Timestamp::from_second((wall / 1000) as i64).unwrap_or_default();
+            let second = format!("{stamp:.0}");
+            *last = (wall / 1000, second.trim_end_matches('Z').to_owned());
+        }
+        // A line's text takes whatever is written to it.
+        let _ = write!(text, "{}.{:03}Z", last.1, wall % 1000);
+    }
+}
 
 impl FormatTime for Stamp {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        // A wall clock beyond what a timestamp can say is shown as its raw count.
-        match jiff::Timestamp::from_millisecond(self.0.now().wall as i64) {
-            Ok(stamp) => write!(writer, "{stamp:.3}"),
-            Err(_) => write!(writer, "{}", self.0.now().wall),
-        }
+        Stamp::write(self, writer);
+        Ok(())
     }
 }
 

@@ -59,6 +59,30 @@ fn a_json_line_has_its_time_in_utc_and_its_fields_at_the_top() {
 }
 
 #[test]
+fn an_access_line_is_json_whatever_its_fields_say() {
+    let odd = "a\"b\\c\u{1}\r\n\u{2028}é";
+    let text = logged(Format::Json, "info", || {
+        tracing::info!(
+            target: "bearerd::access",
+            path = odd,
+            detail = %odd,
+            code = None::<&str>,
+            duration_ms = 0.25,
+            odd = f64::NAN,
+            replayed = false,
+            "answered: {odd}"
+        );
+    });
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!((&line["path"], &line["detail"]), (&odd.into(), &odd.into()));
+    assert_eq!(line["message"], format!("answered: {odd}"));
+    assert_eq!((&line["duration_ms"], &line["replayed"]), (&0.25.into(), &false.into()));
+    assert!(line.get("code").is_none() && line["odd"].is_null());
+    assert_eq!((&line["level"], &line["target"]), (&"INFO".into(), &ACCESS.into()));
+}
+
+#[test]
 fn an_event_is_one_line_whatever_it_says() {
     let text = logged(Format::Text, "info", || {
         tracing::info!(target: "bearerd::token", "refused: {}", "bad\r\n2025-06-15T15:06:40Z INFO forged");
@@ -105,10 +129,12 @@ fn a_stuck_output_blocks_nobody_and_what_is_dropped_is_counted() {
     .unwrap();
     lines.make_writer().write_all(b"first\n").unwrap();
     writing.recv().unwrap();
-    for _ in 0..writer::QUEUE + 3 {
-        lines.make_writer().write_all(b"line\n").unwrap();
+    let long = [b'x'; 1024];
+    for _ in 0..writer::MOST_WAITING / 1024 + 3 {
+        lines.make_writer().write_all(&long).unwrap();
     }
-    assert_eq!(dropped.load(Ordering::Relaxed), 3);
+    // A line has an end of one byte more.
+    assert!((3..=8).contains(&dropped.load(Ordering::Relaxed)));
     drop(go_on);
     drop(flush);
 }

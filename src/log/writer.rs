@@ -3,8 +3,8 @@
 use std::{
     io::{self, Write},
     sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, sync_channel},
     },
     thread,
     time::Duration,
@@ -12,29 +12,46 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How many lines may wait, a few seconds of a busy proxy's. More are dropped and counted.
-pub const QUEUE: usize = 8192;
+/// How much text may wait, in bytes: a few seconds of a busy proxy's. Lines beyond it are dropped and counted.
+pub const MOST_WAITING: usize = 2 * 1024 * 1024;
+/// How long lines gather before they are written together, so that neither a thread is woken nor the system called
+/// for each.
+const GATHERED: Duration = Duration::from_millis(20);
+/// How much text is written without gathering more, in bytes.
+const ENOUGH: usize = 64 * 1024;
 /// How long a shutdown waits for the queue to empty: a blocked pipe must not keep the process alive.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(2);
-/// Lines are handed to the operating system in pieces of about this many bytes while more of them wait.
-const BATCH: usize = 64 * 1024;
-
-enum Message {
-    Line(Vec<u8>),
-    End,
-}
 
 /// Where lines go in. Clones share the queue.
 #[derive(Clone)]
 pub struct Lines {
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     dropped: Arc<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    change: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // What is done while it is held can't fail half-way.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Writes what is queued when it is dropped, within a deadline.
 #[must_use = "dropping it ends the log"]
 pub struct Flush {
-    queue: SyncSender<Message>,
+    queue: Arc<Queue>,
     done: Receiver<()>,
 }
 
@@ -43,10 +60,11 @@ pub fn spawn(
     output: impl Write + Send + 'static,
     dropped: impl Fn() + Send + Sync + 'static,
 ) -> io::Result<(Lines, Flush)> {
-    let (queue, lines) = sync_channel(QUEUE);
+    let queue = Arc::<Queue>::default();
     let (finished, done) = sync_channel(1);
+    let reader = queue.clone();
     thread::Builder::new().name("log".into()).spawn(move || {
-        write_lines(&lines, output);
+        write_lines(&reader, output);
         // Nobody waits any more if the deadline has passed.
         let _ = finished.send(());
     })?;
@@ -58,37 +76,74 @@ pub fn spawn(
 }
 
 /// Runs until told to end. A write that fails is given up: there is nowhere left to complain.
-fn write_lines(lines: &Receiver<Message>, mut output: impl Write) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Ok(mut message) = lines.recv() {
-        loop {
-            match message {
-                Message::Line(line) => batch.extend_from_slice(&line),
-                Message::End => {
-                    let _ = output.write_all(&batch).and_then(|()| output.flush());
-                    return;
-                }
-            }
-            if batch.len() >= BATCH {
-                break;
-            }
-            match lines.try_recv() {
-                Ok(next) => message = next,
-                Err(_) => break,
-            }
-        }
+fn write_lines(queue: &Queue, mut output: impl Write) {
+    let mut batch = Vec::new();
+    loop {
+        let waiting = queue.waiting();
+        let waiting = queue
+            .change
+            .wait_while(waiting, |waiting| waiting.text.is_empty() && !waiting.has_ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_enough = |waiting: &mut Waiting| waiting.text.len() >= ENOUGH || waiting.has_ended;
+        let (mut waiting, _) = queue
+            .change
+            .wait_timeout_while(waiting, GATHERED, |waiting| !is_enough(waiting))
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut waiting.text, &mut batch);
+        let has_ended = waiting.has_ended;
+        drop(waiting);
         let _ = output.write_all(&batch).and_then(|()| output.flush());
+        if has_ended {
+            return;
+        }
         batch.clear();
+        // A burst's memory need not stay for good.
+        batch.shrink_to(2 * ENOUGH);
     }
 }
 
 impl Drop for Flush {
     fn drop(&mut self) {
-        // A full queue would block here, so the wait for a place in it counts against the deadline too.
-        let queue = self.queue.clone();
-        let told = thread::Builder::new().spawn(move || queue.send(Message::End));
-        if told.is_ok() {
-            let _ = self.done.recv_timeout(FLUSH_DEADLINE);
+        self.queue.waiting().has_ended = true;
+        self.queue.change.notify_one();
+        let _ = self.done.recv_timeout(FLUSH_DEADLINE);
+    }
+}
+
+impl Lines {
+    /// Queues one line; a line break within it, which may come from outside, must not look like another's beginning.
+    pub fn push(&self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if !line.contains(&b'\n') && !line.contains(&b'\r') {
+            return self.push_whole(line);
+        }
+        let mut whole = Vec::with_capacity(line.len() + 8);
+        for byte in line {
+            match byte {
+                b'\n' => whole.extend_from_slice(b"\\n"),
+                b'\r' => whole.extend_from_slice(b"\\r"),
+                _ => whole.push(*byte),
+            }
+        }
+        self.push_whole(&whole);
+    }
+
+    /// Queues one line that has no line breaks.
+    pub(super) fn push_whole(&self, line: &[u8]) {
+        let mut waiting = self.queue.waiting();
+        let before = waiting.text.len();
+        if before + line.len() >= MOST_WAITING {
+            drop(waiting);
+            (self.dropped)();
+            return;
+        }
+        waiting.text.extend_from_slice(line);
+        waiting.text.push(b'\n');
+        let after = waiting.text.len();
+        drop(waiting);
+        // Whoever writes sleeps only while there is nothing, or not enough.
+        if before == 0 || (before < ENOUGH && after >= ENOUGH) {
+            self.queue.change.notify_one();
         }
     }
 }
@@ -106,28 +161,11 @@ pub struct Line<'a>(&'a Lines);
 
 impl Write for Line<'_> {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        if self.0.queue.try_send(Message::Line(one_line(text))).is_err() {
-            (self.0.dropped)();
-        }
+        self.0.push(text);
         Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A text from outside may hold line breaks, and must not look like a line of its own.
-fn one_line(text: &[u8]) -> Vec<u8> {
-    let inner = text.strip_suffix(b"\n").unwrap_or(text);
-    let mut line = Vec::with_capacity(text.len() + 1);
-    for &byte in inner {
-        match byte {
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            _ => line.push(byte),
-        }
-    }
-    line.push(b'\n');
-    line
 }

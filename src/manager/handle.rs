@@ -173,21 +173,30 @@ impl TokenHandle {
         Self(Kind::Task { shared, commands })
     }
 
+    /// The published token, if it is usable.
+    pub fn token_at_once(&self) -> Option<Arc<Ready>> {
+        match &self.0 {
+            Kind::Fixed(ready) => Some(ready.clone()),
+            Kind::Task { shared, commands } => {
+                let now = shared.clock.now();
+                let ready = shared.ready.load_full().filter(|ready| ready.is_usable(now))?;
+                note_use(&ready, commands, now);
+                Some(ready)
+            }
+        }
+    }
+
     /// A usable token: the published one at once, else the one that comes within `patience`.
     ///
     /// # Errors
     /// Each [`TokenError`]; a failure that is over within `patience` is waited out.
     pub async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
+        if let Some(ready) = self.token_at_once() {
+            return Ok(ready);
+        }
         match &self.0 {
             Kind::Fixed(ready) => Ok(ready.clone()),
-            Kind::Task { shared, commands } => {
-                let now = shared.clock.now();
-                if let Some(ready) = shared.ready.load_full().filter(|ready| ready.is_usable(now)) {
-                    note_use(&ready, commands, now);
-                    return Ok(ready);
-                }
-                wait(shared, commands, patience).await
-            }
+            Kind::Task { shared, commands } => wait(shared, commands, patience).await,
         }
     }
 

@@ -179,6 +179,14 @@ impl Manager {
         }
     }
 
+    /// The one handle of a credential without subjects.
+    pub fn handle_at_once(&self) -> Option<TokenHandle> {
+        match &self.0.tokens {
+            Handles::One(handle) => Some(handle.clone()),
+            Handles::PerSubject(_) => None,
+        }
+    }
+
     /// How it stands; of subjects, how many are in use.
     pub fn status(&self) -> Status {
         match &self.0.tokens {

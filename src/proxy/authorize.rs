@@ -17,13 +17,18 @@ use std::{
 use http::{HeaderName, Request, Response};
 use tower::{Layer, Service};
 
-use super::{ProxyError, rewrite::Subject, route::Entry, trace::Facts};
+use super::{
+    ProxyError,
+    forward::{Answer, Outbound},
+    route::Matched,
+    trace::Facts,
+};
 use crate::{
     credential::placement::{Placement, strip_headers},
     metrics::Metrics,
     upstream::Body,
 };
-use attempts::{Answer, Attempts, send};
+use attempts::Attempts;
 
 /// Says whether a rejected request was sent again: `1`, or `no`.
 pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("x-bearerd-replayed");
@@ -61,8 +66,7 @@ pub struct Authorize<S> {
 
 impl<S> Service<Request<Body>> for Authorize<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError> + Clone + Send + 'static,
-    S::Future: Send + 'static,
+    S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Clone + Send + 'static,
 {
     type Response = Response<Body>;
     type Error = ProxyError;
@@ -82,25 +86,29 @@ where
 
 async fn authorize<S>(mut inner: S, request: Request<Body>, metrics: Arc<Metrics>) -> Result<Response<Body>, ProxyError>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
-    S::Future: Send + 'static,
+    S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
 {
     let (mut parts, body) = request.into_parts();
     // The upstream's client gets its target, and nothing else that layers told one another.
     let mut known = std::mem::take(&mut parts.extensions);
     // The layers above have put it there.
-    let entry = known.remove::<Arc<Entry>>().ok_or(ProxyError::Internal)?;
-    parts.extensions.insert(entry.target.clone());
+    let Matched { entry, subject, .. } = known.remove().ok_or(ProxyError::Internal)?;
     // Whatever the credential is, and where there is none: the caller's own never goes upstream.
     strip_headers(&mut parts.headers, None);
     let body = trailers::cleaned(body, &entry);
 
     let Some(manager) = &entry.manager else {
-        return send(&mut inner, Request::from_parts(parts, body)).await;
+        let request = Request::from_parts(parts, body);
+        let target = entry.target.clone();
+        return inner.call(Outbound { target, request }).await;
     };
-    let subject = known.remove::<Subject>().unwrap_or_default();
-    let handle = manager.handle(subject.parts(), entry.token_timeout).await?;
+    let handle = match manager.handle_at_once() {
+        Some(handle) => handle,
+        // In a box, as is everything that few requests come to: what each holds while it waits stays small.
+        None => Box::pin(manager.handle(subject.parts(), entry.token_timeout)).await?,
+    };
     let attempts = Attempts {
+        target: &entry.target,
         patience: entry.token_timeout,
         signs: &manager.spec().rejected,
         rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),

@@ -141,14 +141,21 @@ pub(super) fn header(name: &'static str, parts: Vec<Part>) -> (HeaderName, Templ
 
 /// `https://api.example/v2`.
 pub(super) fn target() -> Target {
+    target_at(http::uri::Scheme::HTTPS, "api.example", "/v2")
+}
+
+pub(super) fn target_at(scheme: http::uri::Scheme, authority: &str, path: &str) -> Target {
+    let base = checked::BaseUrl {
+        scheme,
+        authority: authority.parse().unwrap(),
+        path: path.into(),
+    };
+    let client = Client::new(&Settings::default(), &base.origin()).unwrap();
     Target {
         name: "api".parse().unwrap(),
-        base: checked::BaseUrl {
-            scheme: http::uri::Scheme::HTTPS,
-            authority: "api.example".parse().unwrap(),
-            path: "/v2".into(),
-        },
-        client: Client::new(&Settings::default()).unwrap(),
+        host: client.host().clone(),
+        client,
+        base,
     }
 }
 

@@ -8,30 +8,38 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use tower::Service;
 
 use super::{ProxyError, authorize::REPLAYED_HEADER, error::ERROR_HEADER, route::Target};
 use crate::upstream::{Body, UpstreamError};
 
-/// Sends each request to the [`Target`] that it carries.
+/// A request that is ready to leave.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Where it goes.
+    pub target: Arc<Target>,
+    /// In the target's terms, with its credential.
+    pub request: Request<Body>,
+}
+
+/// An answer to come.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, ProxyError>> + Send>>;
+
+/// Sends each request to its target.
 #[derive(Debug, Clone, Copy)]
 pub struct Forward;
 
-impl Service<Request<Body>> for Forward {
+impl Service<Outbound> for Forward {
     type Response = Response<Body>;
     type Error = ProxyError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, ProxyError>> + Send>>;
+    type Future = Answer;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let target = request.extensions_mut().remove::<Arc<Target>>();
+    fn call(&mut self, Outbound { target, request }: Outbound) -> Answer {
         Box::pin(async move {
-            // Every layer above that lets a request through has given it one.
-            let target = target.ok_or(ProxyError::Internal)?;
             let mut response = target.client.send(request).await?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(ProxyError::Upstream(UpstreamError::Protocol {
@@ -42,7 +50,7 @@ impl Service<Request<Body>> for Forward {
             // These say whose fault an answer is, so nobody else gets to write them.
             response.headers_mut().remove(ERROR_HEADER);
             response.headers_mut().remove(REPLAYED_HEADER);
-            Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            Ok(response)
         })
     }
 }

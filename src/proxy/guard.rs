@@ -28,11 +28,14 @@ pub struct Caller {
     pub scheme: &'static str,
     /// As written; `None` for an HTTP/1.0 request that names nobody.
     pub authority: Option<Authority>,
-    /// Its host, in lower case, without port, brackets and final dot.
-    pub host: Option<String>,
 }
 
 impl Caller {
+    /// The authority's host, in lower case, without port, brackets and final dot.
+    pub fn host(&self) -> Option<Cow<'_, str>> {
+        self.authority.as_ref().map(authority::host)
+    }
+
     /// Whether `origin` (RFC 6454 §7) is the one that the request itself was sent to.
     fn is_origin(&self, origin: &[u8]) -> bool {
         let Some((own, other)) = self.authority.as_ref().zip(
@@ -70,6 +73,7 @@ impl<S> Layer<S> for GuardLayer {
         Guard {
             inner,
             router: self.router.clone(),
+            last: None,
         }
     }
 }
@@ -79,6 +83,8 @@ impl<S> Layer<S> for GuardLayer {
 pub struct Guard<S> {
     inner: S,
     router: Arc<ArcSwap<Router>>,
+    /// Whom the last request named.
+    last: Option<Authority>,
 }
 
 impl<S, B> Service<Request<B>> for Guard<S>
@@ -95,7 +101,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let router = self.router.load();
-        match admit(&request, router.listener(), |host| router.knows_host(host)) {
+        let knows_host = |host: &str| router.knows_host(host);
+        match admit_next(&request, router.listener(), knows_host, &mut self.last) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Decided::passed(self.inner.call(request))
@@ -110,6 +117,15 @@ pub fn admit<B>(
     request: &Request<B>,
     listener: &ListenerName,
     knows_host: impl Fn(&str) -> bool,
+) -> Result<Caller, ProxyError> {
+    admit_next(request, listener, knows_host, &mut None)
+}
+
+fn admit_next<B>(
+    request: &Request<B>,
+    listener: &ListenerName,
+    knows_host: impl Fn(&str) -> bool,
+    last: &mut Option<Authority>,
 ) -> Result<Caller, ProxyError> {
     match *request.method() {
         Method::CONNECT => {
@@ -127,26 +143,22 @@ pub fn admit<B>(
         _ => {}
     }
     let connection = request.extensions().get::<Connection>();
-    let authority = authority::effective(request.uri(), request.headers(), request.version())?;
-    let host = authority
-        .as_ref()
-        .map(|authority| authority::host(authority).into_owned());
-    if let Some(host) = &host
-        && !is_known(host, connection.map(|connection| connection.local), knows_host)
-    {
-        return Err(ProxyError::UnknownHost {
-            listener: listener.clone(),
-            host: host.clone(),
-        });
-    }
+    let authority = authority::effective(request.uri(), request.headers(), request.version(), last)?;
     let caller = Caller {
         scheme: match connection {
             Some(Connection { tls: true, .. }) => "https",
             _ => "http",
         },
         authority,
-        host,
     };
+    if let Some(host) = caller.host()
+        && !is_known(&host, connection.map(|connection| connection.local), knows_host)
+    {
+        return Err(ProxyError::UnknownHost {
+            listener: listener.clone(),
+            host: host.into_owned(),
+        });
+    }
     refuse_other_sites(request.headers(), &caller)?;
     Ok(caller)
 }
@@ -172,17 +184,19 @@ fn is_known(host: &str, local: Option<Address>, knows_host: impl Fn(&str) -> boo
 /// Of what browsers mark, only `same-origin` and `none` (typed by the user) pass.
 fn refuse_other_sites(headers: &HeaderMap, caller: &Caller) -> Result<(), ProxyError> {
     let passes = |value: &[u8]| matches!(value, b"same-origin" | b"none");
-    if !headers
-        .get_all(SEC_FETCH_SITE)
-        .iter()
-        .all(|value| passes(value.as_bytes()))
+    if headers.contains_key(SEC_FETCH_SITE)
+        && !headers
+            .get_all(SEC_FETCH_SITE)
+            .iter()
+            .all(|value| passes(value.as_bytes()))
     {
         return Err(ProxyError::BrowserRefused { mark: "sec-fetch-site" });
     }
-    if !headers
-        .get_all(ORIGIN)
-        .iter()
-        .all(|origin| caller.is_origin(origin.as_bytes()))
+    if headers.contains_key(ORIGIN)
+        && !headers
+            .get_all(ORIGIN)
+            .iter()
+            .all(|origin| caller.is_origin(origin.as_bytes()))
     {
         return Err(ProxyError::BrowserRefused { mark: "origin" });
     }

@@ -54,8 +54,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let answer = match normal_target(request.uri()) {
-            Ok(uri) => {
-                *request.uri_mut() = uri;
+            Ok(normal) => {
+                if let Some(uri) = normal {
+                    *request.uri_mut() = uri;
+                }
                 if let Err(error) = hop_by_hop::strip_request(&mut request) {
                     return Normalised {
                         answer: Decided::refused(error),
@@ -71,11 +73,14 @@ where
     }
 }
 
-/// The target in origin form, its path normal, its query untouched.
-fn normal_target(uri: &Uri) -> Result<Uri, ProxyError> {
+/// The target in origin form, its path normal, its query untouched; `None` where it is so already.
+fn normal_target(uri: &Uri) -> Result<Option<Uri>, ProxyError> {
+    if uri.authority().is_none() && path::is_plain(uri.path()) {
+        return Ok(None);
+    }
     let path = path::normalise(uri.path()).map_err(|error| ProxyError::bad_request(error.to_string()))?;
     if path == uri.path() && uri.authority().is_none() {
-        return Ok(uri.clone());
+        return Ok(None);
     }
     let target = match uri.query() {
         Some(query) => format!("{path}?{query}"),
@@ -83,7 +88,7 @@ fn normal_target(uri: &Uri) -> Result<Uri, ProxyError> {
     };
     let mut parts = Parts::default();
     parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| unreadable())?);
-    Uri::from_parts(parts).map_err(|_| unreadable())
+    Uri::from_parts(parts).map(Some).map_err(|_| unreadable())
 }
 
 fn unreadable() -> ProxyError {

@@ -1,9 +1,19 @@
-//! Each request's id: the caller's own, if it is one that can stand in a log line, else a fresh one.
-//!
-//! tower-http's layers set it and send it back; this decides which of the callers' ids they get to keep.
+//! Each request's id: the caller's own, if it is one that can stand in a log line, else a fresh one; on its answer too.
 
-use http::{HeaderName, Request};
-use tower::util::MapRequestLayer;
+use std::{
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderName, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 
 /// The field that carries it, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -11,20 +21,83 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer ids are somebody's payload.
 const LONGEST: usize = 128;
 
-/// Removes a caller's id that is repeated, too long, or made of more than plain characters.
-pub fn keep_sane_ids<B>() -> MapRequestLayer<fn(Request<B>) -> Request<B>> {
-    MapRequestLayer::new(|mut request| {
-        let mut ids = request.headers().get_all(REQUEST_ID).iter();
-        let is_kept = match (ids.next(), ids.next()) {
-            (Some(id), None) => is_sane(id.as_bytes()),
-            (None, _) => true,
-            (Some(_), Some(_)) => false,
-        };
-        if !is_kept {
-            request.headers_mut().remove(REQUEST_ID);
+/// Makes [`WithRequestId`].
+#[derive(Debug, Clone, Default)]
+pub struct RequestIdLayer {
+    fresh: FreshIds,
+}
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = WithRequestId<S>;
+
+    fn layer(&self, inner: S) -> WithRequestId<S> {
+        WithRequestId {
+            inner,
+            fresh: self.fresh.clone(),
         }
-        request
-    })
+    }
+}
+
+/// Gives each request one id, and its answer the same.
+#[derive(Debug, Clone)]
+pub struct WithRequestId<S> {
+    inner: S,
+    fresh: FreshIds,
+}
+
+impl<S, B, R> Service<Request<B>> for WithRequestId<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Identified<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut own = request.headers().get_all(REQUEST_ID).iter();
+        let id = match (own.next(), own.next()) {
+            (Some(id), None) if is_sane(id.as_bytes()) => id.clone(),
+            _ => {
+                let id = self.fresh.next();
+                request.headers_mut().insert(REQUEST_ID, id.clone());
+                id
+            }
+        };
+        Identified {
+            answer: self.inner.call(request),
+            id: Some(id),
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`WithRequestId`].
+    pub struct Identified<F> {
+        #[pin]
+        answer: F,
+        id: Option<HeaderValue>,
+    }
+}
+
+impl<F, R, E> Future for Identified<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        if let (Ok(response), Some(id)) = (&mut answer, this.id.take()) {
+            // An upstream's own is the better one: it stands in the upstream's log.
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        }
+        Poll::Ready(answer)
+    }
 }
 
 fn is_sane(id: &[u8]) -> bool {
@@ -32,9 +105,50 @@ fn is_sane(id: &[u8]) -> bool {
     !id.is_empty() && id.len() <= LONGEST && id.iter().all(is_plain)
 }
 
+/// Makes ids that no other process and no other request has: to be found by, not to be kept secret, so they cost no
+/// call of the system. Clones share the count.
+#[derive(Debug, Clone)]
+struct FreshIds {
+    process: u64,
+    count: Arc<AtomicU64>,
+}
+
+impl Default for FreshIds {
+    fn default() -> Self {
+        Self {
+            process: RandomState::new().hash_one("request id"),
+            count: Arc::default(),
+        }
+    }
+}
+
+impl FreshIds {
+    fn next(&self) -> HeaderValue {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 32];
+        for (digits, number) in text.chunks_exact_mut(16).zip([self.process, count]) {
+            for (at, digit) in digits.iter_mut().enumerate() {
+                *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xF];
+            }
+        }
+        // Hexadecimal digits can stand in a header.
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_ids_are_the_same() {
+        let (one, other) = (FreshIds::default(), FreshIds::default());
+        let ids = [one.next(), one.clone().next(), one.next(), other.next()];
+        for (at, id) in ids.iter().enumerate() {
+            assert!(is_sane(id.as_bytes()) && id.len() == 32);
+            assert!(!ids[..at].contains(id));
+        }
+    }
 
     #[test]
     fn ids_that_could_forge_a_log_line_are_not_kept() {

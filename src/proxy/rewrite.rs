@@ -10,10 +10,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONTENT_LOCATION, HOST, LOCATION, SET_COOKIE},
     request::Parts,
+    uri::PathAndQuery,
 };
 use pin_project_lite::pin_project;
 use secrecy::ExposeSecret;
@@ -76,24 +78,28 @@ where
 
 fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), ProxyError> {
     // The layers above have put it there.
-    let matched = parts.extensions.remove::<Matched>().ok_or(ProxyError::Internal)?;
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let matched = parts.extensions.get_mut::<Matched>().ok_or(ProxyError::Internal)?;
     let entry = matched.entry.clone();
     let base = &entry.target.base;
 
-    let mut target = format!("{}{}", base.path, matched.rest(parts.uri.path()));
-    if target.is_empty() {
-        target.push('/');
+    // Where nothing is taken off and nothing put before it, it is the caller's own.
+    if !(entry.prefix.is_empty() && base.path.is_empty()) {
+        let query = parts.uri.query();
+        let rest = matched.rest(parts.uri.path());
+        let mut target = String::with_capacity(base.path.len() + rest.len() + query.map_or(1, |query| query.len() + 2));
+        target.push_str(&base.path);
+        target.push_str(rest);
+        if target.is_empty() {
+            target.push('/');
+        }
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| ProxyError::Internal)?;
+        parts.uri = target.into();
     }
-    if let Some(query) = parts.uri.query() {
-        target.push('?');
-        target.push_str(query);
-    }
-    parts.uri = Uri::builder()
-        .scheme(base.scheme.clone())
-        .authority(base.authority.clone())
-        .path_and_query(target)
-        .build()
-        .map_err(|_| ProxyError::Internal)?;
     // The client speaks whatever version it has agreed on with the upstream.
     parts.version = Version::HTTP_11;
 
@@ -102,12 +108,12 @@ fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), P
     for name in &entry.subject_headers {
         strip_headers(&mut parts.headers, Some(name));
     }
-    parts.headers.extend(extra);
-    let host = HeaderValue::from_str(base.authority.as_str()).map_err(|_| ProxyError::Internal)?;
-    parts.headers.insert(HOST, host);
-    parts.extensions.insert(subject);
-    parts.extensions.insert(entry.clone());
-    Ok((entry, parts.extensions.get::<Caller>().cloned()))
+    if let Some(extra) = extra {
+        parts.headers.extend(extra);
+    }
+    parts.headers.insert(HOST, entry.target.host.clone());
+    matched.subject = subject;
+    Ok((entry, caller))
 }
 
 fn extra_headers(
@@ -115,7 +121,10 @@ fn extra_headers(
     headers: &HeaderMap,
     captures: &[(String, String)],
     subject: &Subject,
-) -> Result<HeaderMap, ProxyError> {
+) -> Result<Option<HeaderMap>, ProxyError> {
+    if entry.headers.is_empty() {
+        return Ok(None);
+    }
     let mut extra = HeaderMap::new();
     for (name, template) in &entry.headers {
         let text = template
@@ -137,7 +146,7 @@ fn extra_headers(
         value.set_sensitive(true);
         extra.insert(name.clone(), value);
     }
-    Ok(extra)
+    Ok(Some(extra))
 }
 
 fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&Caller>) {

@@ -75,12 +75,9 @@ where
 }
 
 fn decide<B>(request: &Request<B>, router: &Router) -> Result<Matched, ProxyError> {
-    let host = request
-        .extensions()
-        .get::<Caller>()
-        .and_then(|caller| caller.host.as_deref());
+    let host = request.extensions().get::<Caller>().and_then(Caller::host);
     let (method, path) = (request.method(), request.uri().path());
-    let matched = router.find(host, method, path)?;
+    let matched = router.find(host.as_deref(), method, path)?;
     // Before the checks, so that a refusal's line in the log has its route.
     if let Some(facts) = request.extensions().get::<Arc<Facts>>() {
         facts.set_route(matched.entry.clone(), matched.entry.masked(matched.rest(path)));

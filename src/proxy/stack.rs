@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 
 use super::{
     authorize::AuthorizeLayer,
@@ -21,7 +20,7 @@ use super::{
     guard::GuardLayer,
     linger::Linger,
     normalise::NormaliseLayer,
-    request_id::{REQUEST_ID, keep_sane_ids},
+    request_id::RequestIdLayer,
     rescue::RescueLayer,
     rewrite::RewriteLayer,
     route::{RouteLayer, Router},
@@ -58,9 +57,7 @@ pub fn stack(context: ListenerContext) -> Stack {
     } = context;
     let service = ServiceBuilder::new()
         // First of all an id, so that every line about a request and its answer can be found by it.
-        .layer(keep_sane_ids())
-        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(RequestIdLayer::default())
         // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
         // a credential.
         .layer(TraceLayer::new(name, router.clone(), metrics.clone(), clock))
@@ -99,6 +96,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Nothing of it is left to be read: most requests have no body.
+        if request.body().is_end_stream() {
+            return self.0.call(request.map(|_| Body::default()));
+        }
         // Before anything can let go of the body.
         let request = Linger::over(request);
         self.0.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))

@@ -13,7 +13,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{self, Poll, ready},
     time::Duration,
 };
 
@@ -58,7 +58,11 @@ impl Facts {
 
 /// Makes [`Trace`].
 #[derive(Debug, Clone)]
-pub struct TraceLayer {
+pub struct TraceLayer(Arc<Context>);
+
+/// What each line of a listener needs.
+#[derive(Debug)]
+struct Context {
     listener: ListenerName,
     router: Arc<ArcSwap<Router>>,
     metrics: Arc<Metrics>,
@@ -68,12 +72,12 @@ pub struct TraceLayer {
 impl TraceLayer {
     /// A layer of this router's listener that counts there, by this clock.
     pub fn new(listener: ListenerName, router: Arc<ArcSwap<Router>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self {
+        Self(Arc::new(Context {
             listener,
             router,
             metrics,
             clock,
-        }
+        }))
     }
 }
 
@@ -83,7 +87,7 @@ impl<S> Layer<S> for TraceLayer {
     fn layer(&self, inner: S) -> Trace<S> {
         Trace {
             inner,
-            layer: self.clone(),
+            context: self.0.clone(),
         }
     }
 }
@@ -92,7 +96,7 @@ impl<S> Layer<S> for TraceLayer {
 #[derive(Debug, Clone)]
 pub struct Trace<S> {
     inner: S,
-    layer: TraceLayer,
+    context: Arc<Context>,
 }
 
 impl<S, B, R> Service<Request<B>> for Trace<S>
@@ -103,7 +107,7 @@ where
     type Error = Infallible;
     type Future = Traced<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
@@ -111,18 +115,16 @@ where
         let facts = Arc::new(Facts::default());
         request.extensions_mut().insert(facts.clone());
         let line = Line {
-            metrics: self.layer.metrics.clone(),
-            clock: self.layer.clock.clone(),
-            started: self.layer.clock.monotonic(),
-            listener: self.layer.listener.clone(),
+            started: self.context.clock.monotonic(),
+            context: self.context.clone(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             id: request.headers().get(REQUEST_ID).cloned(),
             facts,
-            hides_unrouted: self.layer.router.load().reads_paths(),
+            hides_unrouted: self.context.router.load().reads_paths(),
             is_written: false,
         };
-        let span = tracing::info_span!(
+        let span = tracing::debug_span!(
             target: "bearerd::request",
             "request",
             method = %line.method,
@@ -157,7 +159,7 @@ where
 {
     type Output = F::Output;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let _entered = this.span.enter();
         let Ok(response) = ready!(this.future.poll(cx));
@@ -168,10 +170,8 @@ where
 
 /// The access line of one request: written once, at the latest when it is dropped.
 struct Line {
-    metrics: Arc<Metrics>,
-    clock: Clock,
+    context: Arc<Context>,
     started: Duration,
-    listener: ListenerName,
     method: Method,
     uri: Uri,
     id: Option<HeaderValue>,
@@ -197,13 +197,19 @@ impl Line {
 
     fn write(&mut self, status: StatusCode, error: Option<&ProxyError>) {
         self.is_written = true;
-        let elapsed = self.clock.monotonic().saturating_sub(self.started);
+        let elapsed = self.context.clock.monotonic().saturating_sub(self.started);
         let entry = self.facts.route.get().map(|(entry, _)| entry);
-        self.metrics.request(entry.map(|entry| &entry.name), status, elapsed);
+        match entry {
+            Some(entry) => entry
+                .counts
+                .get_or_init(|| self.context.metrics.route(&entry.name))
+                .request(status, elapsed),
+            None => self.context.metrics.unrouted().request(status, elapsed),
+        }
         tracing::info!(
             target: ACCESS,
-            listener = self.listener.as_str(),
-            method = %self.method,
+            listener = self.context.listener.as_str(),
+            method = self.method.as_str(),
             path = self.path(),
             route = entry.map(|entry| entry.name.as_str()),
             upstream = entry.map(|entry| entry.target.name.as_str()),

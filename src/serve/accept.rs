@@ -24,6 +24,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// Accepts connections and serves each in a task of its own. Once the drain has started it accepts no more and
 /// returns when the last connection has ended; dropping the future cuts off those that are left.
 ///
+/// The service must be ready at any time, and answer for itself where it isn't: nothing here waits for it.
+///
 /// `on_request` sees each request before the service does: it leaves the connection's ends where the service
 /// looks for them.
 pub async fn serve<S, B, F>(bound: Bound, service: S, on_request: F, options: Options, mut drain: Drain)

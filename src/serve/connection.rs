@@ -1,16 +1,24 @@
 //! One connection, from its first byte to its end.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
 };
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use super::{
     drain::Drain,
@@ -53,22 +61,47 @@ impl Default for Options {
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
-    fn builder(&self, version: Version) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new());
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
         builder
-            .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .title_case_headers(self.title_case_headers)
             .preserve_header_case(self.title_case_headers);
         builder
-            .http2()
+    }
+
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
             .timer(TokioTimer::new())
             .keep_alive_interval(HTTP2_PING_INTERVAL);
-        match version {
-            Version::Http1 => builder.http1_only(),
-            Version::Http2 => builder.http2_only(),
-        }
+        builder
+    }
+}
+
+/// The service of one connection, whose requests are handed over one after the other, so that it isn't cloned for each.
+struct OfConnection<S, F> {
+    service: RefCell<S>,
+    on_request: Arc<F>,
+    ends: Connection,
+}
+
+impl<S, F> hyper::service::Service<Request<Incoming>> for OfConnection<S, F>
+where
+    S: Service<Request<Incoming>, Error = Infallible>,
+    F: Fn(&mut Request<Incoming>, Connection),
+{
+    type Response = S::Response;
+    type Error = Infallible;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        (self.on_request)(&mut request, self.ends);
+        let mut service = self.service.borrow_mut();
+        // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
+        let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        service.call(request)
     }
 }
 
@@ -97,17 +130,32 @@ pub(super) async fn run<I, S, B, F>(
     let Some((version, stream)) = sniffed else {
         return;
     };
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        on_request(&mut request, ends);
-        service.clone().oneshot(request)
-    });
-    let builder = options.builder(version);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drain.started() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let service = OfConnection {
+        service: RefCell::new(service),
+        on_request,
+        ends,
+    };
+    let stream = TokioIo::new(stream);
+    let ended = match version {
+        Version::Http1 => {
+            let mut connection = pin!(options.http1().serve_connection(stream, service));
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = drain.started() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+        Version::Http2 => {
+            let mut connection = pin!(options.http2().serve_connection(stream, service));
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = drain.started() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
         }
     };
     if let Err(error) = ended {

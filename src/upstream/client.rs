@@ -1,174 +1,221 @@
-//! The pooled client of proxied requests.
+//! The client of proxied requests.
 
 use std::{
-    convert::Infallible,
     fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, Version, header, uri::Scheme};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::client::conn::{http1, http2};
 use hyper_util::{
-    client::legacy,
+    client::legacy::connect::Connection as _,
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::sync::oneshot;
+
+use tokio::sync::Mutex;
 
 use super::{
-    Body, BoxError, Settings, SettingsError, UpstreamError,
+    Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of},
+    pool::{Http1, Lent, Pool},
+    upload::Sending,
 };
-
-/// How long an unused connection is kept. Servers commonly close theirs after 60 to 75 seconds; one that is
-/// reused while the server closes it costs a request.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// How many unused connections are kept for a host: more than an application has threads.
-const MOST_IDLE: usize = 256;
 
 /// After how much silence an HTTP/2 connection that carries requests is pinged, and how long the answer may take:
 /// a dead one otherwise swallows every request until the kernel notices.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// How often in each `response_timeout` an upload is looked at: a stalled one is noticed at most a quarter late, and
-/// no frame of the others has to wake anybody.
-const LOOKS: u32 = 4;
-
-/// A pooled client of one upstream. Clones share the pool.
+/// A client of one upstream, which keeps its connections. Clones share them.
 #[derive(Clone)]
-pub struct Client {
-    pool: legacy::Client<Connector, Sending>,
-    connect_timeout: Duration,
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    /// Scheme and authority, and the path `/`.
+    origin: Uri,
+    /// What Host says.
+    authority: HeaderValue,
+    /// Host, and port where it is not the scheme's own: for errors.
+    host: String,
+    pool: Pool,
+    /// Whether the last connection spoke it.
+    speaks_http2: AtomicBool,
+    /// Held while a connection is made to an upstream that speaks HTTP/2, of which one is enough.
+    opening: Mutex<()>,
     response_timeout: Duration,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").finish_non_exhaustive()
+        write!(f, "Client({})", self.0.host)
     }
 }
 
 impl Client {
-    /// A client with these settings; connects to nothing yet.
-    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let pool = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MOST_IDLE)
-            .http2_keep_alive_interval(PING.0)
-            .http2_keep_alive_timeout(PING.1)
-            .build(Connector::new(settings)?);
-        Ok(Self {
-            pool,
-            connect_timeout: settings.connect_timeout,
+    /// A client of this URL's origin with these settings; connects to nothing yet.
+    pub fn new(settings: &Settings, url: &Uri) -> Result<Self, SettingsError> {
+        let authority = url.authority().map_or("", |authority| authority.as_str());
+        let unusable = || SettingsError::Origin(host_of(url));
+        Ok(Self(Arc::new(Shared {
+            connector: Connector::new(settings)?,
+            origin: url.clone(),
+            authority: HeaderValue::from_str(authority).map_err(|_| unusable())?,
+            host: host_of(url),
+            pool: Pool::default(),
+            speaks_http2: AtomicBool::new(false),
+            opening: Mutex::new(()),
             response_timeout: settings.response_timeout,
-        })
+        })))
     }
 
-    /// Sends a request with an absolute URI and returns once the answer's head is there.
+    /// What Host says to it.
+    pub fn host(&self) -> &HeaderValue {
+        &self.0.authority
+    }
+
+    /// Sends a request, whose scheme and authority don't count, and returns once the answer's head is there.
     ///
-    /// A request that never left because its pooled connection had just closed is sent on another one; nothing
-    /// else is ever sent twice. Redirects are not followed. The time limit runs from the end of the request's
-    /// body, so a long upload is no late answer; an upstream that takes nothing of the body for as long is one.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, UpstreamError> {
-        let host = host_of(request.uri());
-        let is_plain = request.uri().scheme() != Some(&Scheme::HTTPS);
-        let request = framed(request);
-        let (ended, end) = oneshot::channel::<Infallible>();
-        let (head, body) = request.into_parts();
-        let upload = Arc::new(Upload::of(body));
-        let sending = Sending {
-            upload: upload.clone(),
-            _ended: ended,
-        };
-        let request = Request::from_parts(head, sending);
-        tokio::select! {
-            biased;
-            answer = self.pool.request(request) => answer.map_err(|error| failure(&host, is_plain, &error)),
-            reason = self.expiry(end, &upload) => {
-                upload.let_go();
-                Err(UpstreamError::Timeout { host, reason })
-            }
-        }
-    }
-
-    /// Returns why, once an answer is too late.
-    async fn expiry(&self, end: oneshot::Receiver<Infallible>, upload: &Upload) -> String {
-        let limit = self.response_timeout;
-        tokio::select! {
-            biased;
-            // Nothing is ever sent through the channel: the body's end drops its other half.
-            _ = end => {
-                tokio::time::sleep(limit).await;
-                format!("none came within {} ms (response_timeout)", limit.as_millis())
-            }
-            () = upload.stalled(self.connect_timeout, limit) => format!(
-                "it took nothing of the request's body for {} ms (response_timeout)",
-                limit.as_millis()
-            ),
-        }
-    }
-}
-
-/// A request's body, and how far it has got.
-struct Upload(Mutex<Progress>);
-
-struct Progress {
-    /// `None` once it has been sent or given up.
-    body: Option<Body>,
-    /// How often the upstream's connection has asked for a frame.
-    asked: usize,
-    /// Whether it asked for one that the caller hasn't sent yet: it may do so for as long as it likes.
-    awaits_caller: bool,
-}
-
-impl Upload {
-    fn of(body: Body) -> Self {
-        Self(Mutex::new(Progress {
-            body: Some(body),
-            asked: 0,
-            awaits_caller: false,
-        }))
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        // Nothing panics while it is held but the caller's body, and then its connection is gone too.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Drops the body, whoever still holds this: a connection that is stuck may do so for long.
-    fn let_go(&self) {
-        let body = self.progress().body.take();
-        drop(body);
-    }
-
-    /// Returns once nobody has asked for a frame for `limit`; the first one is asked for once there is a connection.
-    async fn stalled(&self, connect_timeout: Duration, limit: Duration) {
-        let step = (limit / LOOKS).max(Duration::from_millis(1));
-        let mut quiet = Duration::ZERO;
-        let mut seen = 0;
+    /// A request that never left because its connection had just closed is sent on another one; nothing else is ever
+    /// sent twice. Redirects are not followed. The time limit runs from the end of the request's body, so a long
+    /// upload is no late answer; an upstream that takes nothing of the body for as long is one.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        let (head, body) = framed(request).into_parts();
+        let (sending, upload) = Sending::of(body);
+        let mut request = Request::from_parts(head, sending);
         loop {
-            tokio::time::sleep(step).await;
-            let (asked, awaits_caller) = {
-                let progress = self.progress();
-                (progress.asked, progress.awaits_caller)
+            let (mut lent, was_used) = match self.0.pool.take() {
+                Some(lent) => (lent, true),
+                // In a box: few requests come to this, and it is large.
+                None => Box::pin(self.0.connect()).await?,
             };
-            if asked != seen || awaits_caller {
-                (seen, quiet) = (asked, Duration::ZERO);
-                continue;
-            }
-            quiet += step;
-            let patience = if asked == 0 { connect_timeout + limit } else { limit };
-            if quiet >= patience {
-                return;
+            self.0.address(&mut request, &lent);
+            let limit = self.0.response_timeout;
+            let sent = match &upload {
+                None => lent.send_within(request, limit).await.ok_or(true),
+                Some(upload) => tokio::select! {
+                    biased;
+                    sent = lent.send(request) => Ok(sent),
+                    was_sent = upload.expired(limit) => Err(was_sent),
+                },
+            };
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(was_sent) => {
+                    if let Some(upload) = upload {
+                        upload.let_go();
+                    }
+                    lent.abandon();
+                    return Err(self.0.expired(was_sent));
+                }
+            };
+            match sent {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    let body = self.0.pool.until_read(lent, body).boxed_unsync();
+                    return Ok(Response::from_parts(head, body));
+                }
+                Err(mut failure) => match failure.take_message().filter(|_| was_used) {
+                    Some(unsent) => request = unsent,
+                    None => return Err(self.0.failure(failure.error())),
+                },
             }
         }
+    }
+}
+
+impl Shared {
+    fn is_plain(&self) -> bool {
+        self.origin.scheme() != Some(&Scheme::HTTPS)
+    }
+
+    fn failure(&self, error: &hyper::Error) -> UpstreamError {
+        UpstreamError::of_request(&self.host, self.is_plain(), error)
+    }
+
+    /// A new connection, or the one that somebody else has made meanwhile; and whether it was used before.
+    async fn connect(&self) -> Result<(Lent, bool), UpstreamError> {
+        // HTTP/1.1 wants one connection a request, and all at once.
+        if !self.speaks_http2.load(Ordering::Relaxed) {
+            return self.open().await;
+        }
+        let _opening = self.opening.lock().await;
+        match self.pool.take() {
+            Some(lent) => Ok((lent, true)),
+            None => self.open().await,
+        }
+    }
+
+    async fn open(&self) -> Result<(Lent, bool), UpstreamError> {
+        let stream = self.connector.clone().connect(self.origin.clone()).await?;
+        let failed = |error: hyper::Error| self.failure(&error);
+        let is_http2 = stream.connected().is_negotiated_h2();
+        self.speaks_http2.store(is_http2, Ordering::Relaxed);
+        let lent = if is_http2 {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING.0)
+                .keep_alive_timeout(PING.1);
+            let (sender, connection) = builder.handshake(stream).await.map_err(failed)?;
+            tokio::spawn(async move { ended(connection.await) });
+            self.pool.share(sender.clone());
+            Lent::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+            let task = tokio::spawn(async move { ended(connection.await) }).abort_handle();
+            let limit = Box::pin(tokio::time::sleep(self.response_timeout));
+            Lent::Http1(Http1 { sender, task, limit })
+        };
+        Ok((lent, false))
+    }
+
+    /// Names the upstream as the connection's version of HTTP wants it (RFC 9112 §3.2.1, RFC 9113 §8.3.1).
+    fn address(&self, request: &mut Request<Sending>, lent: &Lent) {
+        let (scheme, authority) = match lent {
+            Lent::Http1(_) => {
+                let authority = || self.authority.clone();
+                request.headers_mut().entry(header::HOST).or_insert_with(authority);
+                (None, None)
+            }
+            Lent::Http2(_) => {
+                request.headers_mut().remove(header::HOST);
+                (self.origin.scheme().cloned(), self.origin.authority().cloned())
+            }
+        };
+        let uri = request.uri();
+        if uri.scheme() == scheme.as_ref() && uri.authority() == authority.as_ref() {
+            return;
+        }
+        let mut target = uri.clone().into_parts();
+        (target.scheme, target.authority) = (scheme, authority);
+        // What has a path may have both or neither.
+        if let Ok(target) = Uri::from_parts(target) {
+            *request.uri_mut() = target;
+        }
+    }
+
+    fn expired(&self, was_sent: bool) -> UpstreamError {
+        let ms = self.response_timeout.as_millis();
+        UpstreamError::Timeout {
+            host: self.host.clone(),
+            reason: match was_sent {
+                true => format!("none came within {ms} ms (response_timeout)"),
+                false => format!("it took nothing of the request's body for {ms} ms (response_timeout)"),
+            },
+        }
+    }
+}
+
+/// The error has reached the request that was under way, if there was one.
+fn ended(how: Result<(), hyper::Error>) {
+    if let Err(error) = how {
+        tracing::debug!(%error, "a connection to an upstream ended early");
     }
 }
 
@@ -184,57 +231,4 @@ fn framed(mut request: Request<Body>) -> Request<Body> {
         request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
     }
     request
-}
-
-fn failure(host: &str, is_plain: bool, error: &legacy::Error) -> UpstreamError {
-    use std::error::Error as _;
-    match error.source().and_then(|source| source.downcast_ref::<UpstreamError>()) {
-        Some(connecting) => connecting.clone(),
-        None => match error.source() {
-            Some(source) => UpstreamError::of_request(host, is_plain, source),
-            None => UpstreamError::of_request(host, is_plain, error),
-        },
-    }
-}
-
-/// A request's body as its connection reads it; tells that it has been sent by being dropped.
-struct Sending {
-    upload: Arc<Upload>,
-    _ended: oneshot::Sender<Infallible>,
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.upload.let_go();
-    }
-}
-
-impl http_body::Body for Sending {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut progress = self.upload.progress();
-        let Some(body) = &mut progress.body else {
-            // Not an end: what has been sent would pass for the whole.
-            return Poll::Ready(Some(Err("the request was given up".into())));
-        };
-        let frame = Pin::new(body).poll_frame(context);
-        progress.awaits_caller = frame.is_pending();
-        progress.asked += 1;
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let progress = self.upload.progress();
-        progress.body.as_ref().is_some_and(|body| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let progress = self.upload.progress();
-        progress
-            .body
-            .as_ref()
-            .map_or_else(SizeHint::new, |body| body.size_hint())
-    }
 }

@@ -1,14 +1,6 @@
 //! One connection: the name, TCP, TLS.
 
-use std::{
-    error::Error,
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{error::Error, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
 use hyper_rustls::MaybeHttpsStream;
@@ -92,21 +84,6 @@ impl Connector {
                 host,
             }),
         }
-    }
-}
-
-/// As the pooled client asks for connections.
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = UpstreamError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, UpstreamError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(self.clone().connect(uri))
     }
 }
 

@@ -52,6 +52,9 @@ pub enum SettingsError {
     /// `tls.client_cert` or `tls.client_key`.
     #[error("tls.client_cert and tls.client_key can't be used: {0}; the first certificate must be that of the key")]
     Client(String),
+    /// The URL.
+    #[error("the url's host '{0}' can't be named in a request; write it as host or host:port")]
+    Origin(String),
     /// Something else of TLS.
     #[error("TLS can't be set up: {0}")]
     Tls(String),

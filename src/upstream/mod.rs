@@ -8,8 +8,10 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod pool;
 mod probe;
 mod tls;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -188,14 +188,17 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
         }
         (name, Manager::fixed(Arc::new(spec), TokenHandle::fixed(injection)))
     });
+    let base = checked::BaseUrl {
+        scheme: http::uri::Scheme::HTTP,
+        authority: upstream.to_string().parse().unwrap(),
+        path: "/v2".into(),
+    };
+    let client = Client::new(&Settings::default(), &base.origin()).unwrap();
     let target = Target {
         name: "api".parse().unwrap(),
-        base: checked::BaseUrl {
-            scheme: http::uri::Scheme::HTTP,
-            authority: upstream.to_string().parse().unwrap(),
-            path: "/v2".into(),
-        },
-        client: Client::new(&Settings::default()).unwrap(),
+        host: client.host().clone(),
+        client,
+        base,
     };
     let listener = checked::Listener {
         bind: checked::Bind::Tcp(([127, 0, 0, 1], 0).into()),

@@ -1,6 +1,6 @@
 //! A request with a token in it, and a second attempt with a renewed one if the first token is rejected.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
@@ -14,12 +14,19 @@ use super::{
 use crate::{
     credential::{placement::Injection, reply::Rejection},
     manager::{Ready, TokenError, TokenHandle},
-    proxy::ProxyError,
+    proxy::{
+        ProxyError,
+        forward::{Answer, Outbound},
+        route::Target,
+    },
     upstream::Body,
 };
 
 /// Where tokens come from: a [`TokenHandle`], or a test's script.
 pub(super) trait Tokens: Sync {
+    /// A usable token that is there already.
+    fn at_once(&self) -> Option<Arc<Ready>>;
+
     /// A usable token.
     fn token(&self, patience: Duration) -> impl Future<Output = Result<Arc<Ready>, TokenError>> + Send;
 
@@ -38,6 +45,10 @@ pub(super) trait Tokens: Sync {
 }
 
 impl Tokens for TokenHandle {
+    fn at_once(&self) -> Option<Arc<Ready>> {
+        self.token_at_once()
+    }
+
     async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
         TokenHandle::token(self, patience).await
     }
@@ -55,20 +66,10 @@ impl Tokens for TokenHandle {
     }
 }
 
-/// An answer to come.
-pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, ProxyError>> + Send>>;
-
-/// Boxed, because the compiler can't see that a generic service's future is `Send` inside another one.
-pub(super) fn send<S>(inner: &mut S, request: Request<Body>) -> Answer
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
-    S::Future: Send + 'static,
-{
-    Box::pin(inner.call(request))
-}
-
 /// How attempts are made.
 pub(super) struct Attempts<'a, R> {
+    /// Where they go.
+    pub target: &'a Arc<Target>,
     /// How long to wait for a token, and for the rest of a body that may be sent again.
     pub patience: Duration,
     /// How the API says that a token is no longer good.
@@ -89,24 +90,41 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         tokens: &impl Tokens,
     ) -> Result<Response<Body>, ProxyError>
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
-        S::Future: Send + 'static,
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
     {
         // The body first: a slow form must not make the token old.
         let (again, first) = Again::new(&parts, body, self.rewrites_forms).await?;
-        let ready = tokens.token(self.patience).await?;
-        let request = again.request(parts.clone(), first, &ready.injection)?;
-        let response = send(inner, request).await?;
-        let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
-        let may_replay = match verdict {
-            Verdict::Silent => {
-                note_success(tokens, &ready, &response);
-                return Ok(response);
-            }
-            Verdict::Unauthorized => true,
-            Verdict::Rejected => parts.method.is_idempotent(),
+        let ready = match tokens.at_once() {
+            Some(ready) => ready,
+            None => Box::pin(tokens.token(self.patience)).await?,
         };
+        let request = again.request(parts.clone(), first, &ready.injection)?;
+        let response = inner.call(self.outbound(request)).await?;
+        let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
+            Some(verdict) => (response, verdict),
+            None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
+        };
+        if verdict == Verdict::Silent {
+            note_success(tokens, &ready, &response);
+            return Ok(response);
+        }
+        Box::pin(self.replay(inner, parts, &again, tokens, &ready, (response, verdict))).await
+    }
 
+    /// The second attempt, if there can be one, after this answer to the first.
+    async fn replay<S>(
+        &self,
+        inner: &mut S,
+        parts: Parts,
+        again: &Again,
+        tokens: &impl Tokens,
+        ready: &Ready,
+        (response, verdict): (Response<Body>, Verdict),
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        let may_replay = verdict == Verdict::Unauthorized || parts.method.is_idempotent();
         // The token is renewed even if this request can't be sent again: the next one is better off.
         let whole = async {
             let body = may_replay.then(|| tokio::time::timeout(self.patience, again.body()));
@@ -115,7 +133,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 None => None,
             }
         };
-        let renewal = tokens.renewed(&ready, self.patience);
+        let renewal = tokens.renewed(ready, self.patience);
         tokio::pin!(renewal, whole);
         let (later, body) = tokio::select! {
             biased;
@@ -139,7 +157,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
 
         (self.on_replay)();
         let request = again.request(parts, body, &later.injection)?;
-        let response = send(inner.ready().await?, request).await?;
+        let response = inner.ready().await?.call(self.outbound(request)).await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {
             note_success(tokens, &later, &response);
@@ -148,6 +166,13 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             tokens.rejected_again(&later);
         }
         Ok(marked(response, "1"))
+    }
+
+    fn outbound(&self, request: Request<Body>) -> Outbound {
+        Outbound {
+            target: self.target.clone(),
+            request,
+        }
     }
 }
 
@@ -177,7 +202,7 @@ impl Again {
     /// What is kept of the body, and the body for the first attempt.
     async fn new(parts: &Parts, body: Body, rewrites_forms: bool) -> Result<(Self, Body), ProxyError> {
         if rewrites_forms && form::takes(&parts.method, &parts.headers, &body)? {
-            let form = form::hold(&parts.headers, body).await?;
+            let form = Box::pin(form::hold(&parts.headers, body)).await?;
             return Ok((Self::Form(form), Body::default()));
         }
         let (first, keeper) = kept::keep(body);

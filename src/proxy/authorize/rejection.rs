@@ -27,27 +27,38 @@ pub(super) enum Verdict {
     Rejected,
 }
 
+/// The verdict, where the head of the answer is enough for one.
+pub(super) fn at_a_glance(response: &Response<Body>, signs: &[Rejection]) -> Option<Verdict> {
+    let status = response.status();
+    let mut of_status = signs.iter().filter(|sign| sign.status == status.as_u16()).peekable();
+    let has_signs = of_status.peek().is_some();
+    // A 401 needs no sign in its body, unless the credential says that some 401s mean something else.
+    match status {
+        StatusCode::UNAUTHORIZED if !has_signs || of_status.any(|sign| sign.field.is_none()) => {
+            Some(Verdict::Unauthorized)
+        }
+        _ if !has_signs => Some(Verdict::Silent),
+        _ if of_status.any(|sign| sign.field.is_none()) => Some(Verdict::Rejected),
+        _ if !is_readable(response.headers()) => Some(Verdict::Silent),
+        _ => None,
+    }
+}
+
 /// The verdict, and the answer as it came: at most a beginning of its body is read, and put back.
 pub(super) async fn judge(
     response: Response<Body>,
     signs: &[Rejection],
     patience: Duration,
 ) -> (Response<Body>, Verdict) {
+    if let Some(verdict) = at_a_glance(&response, signs) {
+        return (response, verdict);
+    }
     let status = response.status();
     let of_status = || signs.iter().filter(|sign| sign.status == status.as_u16());
     let rejected = match status {
         StatusCode::UNAUTHORIZED => Verdict::Unauthorized,
         _ => Verdict::Rejected,
     };
-    // A 401 needs no sign in its body, unless the credential says that some 401s mean something else.
-    let is_plain = of_status().any(|sign| sign.field.is_none())
-        || (status == StatusCode::UNAUTHORIZED && of_status().next().is_none());
-    if is_plain {
-        return (response, rejected);
-    }
-    if of_status().next().is_none() || !is_readable(response.headers()) {
-        return (response, Verdict::Silent);
-    }
     let (parts, body) = response.into_parts();
     let (body, text) = peek(body, patience).await;
     let json = text.and_then(|text| serde_json::from_slice::<Value>(&text).ok());

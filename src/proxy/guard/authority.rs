@@ -2,24 +2,26 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Uri, Version, header::HOST, uri::Authority};
+use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST, uri::Authority};
 
 use crate::proxy::ProxyError;
 
 /// The effective authority (RFC 9112 §3.2, RFC 9113 §8.3.1). Where two parts of a request name one, they agree.
-pub(super) fn effective(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<Option<Authority>, ProxyError> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => return Err(ProxyError::bad_request("the request has several Host fields; send one")),
-        (Some(host), None) => Some(
-            Authority::try_from(host.as_bytes())
-                .ok()
-                .filter(|host| !host.as_str().contains('@') && !host.host().is_empty())
-                .ok_or(ProxyError::BadRequest(
-                    "the Host field is not a host, or a host and a port".into(),
-                ))?,
-        ),
-        (None, None) => None,
+///
+/// `last` is what the Host field of the last request was read as: those of one connection are mostly alike.
+pub(super) fn effective(
+    uri: &Uri,
+    headers: &HeaderMap,
+    version: Version,
+    last: &mut Option<Authority>,
+) -> Result<Option<Authority>, ProxyError> {
+    let host = match headers.get(HOST) {
+        // A repeated field counts twice, but has one key.
+        Some(_) if headers.len() != headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() => {
+            return Err(ProxyError::bad_request("the request has several Host fields; send one"));
+        }
+        Some(host) => Some(read(host, last)?),
+        None => None,
     };
     match (uri.authority(), host) {
         (Some(target), _) if target.as_str().contains('@') => Err(ProxyError::bad_request(
@@ -40,6 +42,21 @@ pub(super) fn effective(uri: &Uri, headers: &HeaderMap, version: Version) -> Res
             "the request has no Host field, which HTTP/1.1 asks for",
         )),
     }
+}
+
+fn read(host: &HeaderValue, last: &mut Option<Authority>) -> Result<Authority, ProxyError> {
+    if let Some(last) = last
+        && last.as_str().as_bytes() == host.as_bytes()
+    {
+        return Ok(last.clone());
+    }
+    let read = Authority::try_from(host.as_bytes())
+        .ok()
+        .filter(|host| !host.as_str().contains('@') && !host.host().is_empty())
+        .ok_or(ProxyError::BadRequest(
+            "the Host field is not a host, or a host and a port".into(),
+        ))?;
+    Ok(last.insert(read).clone())
 }
 
 /// Whether two authorities are the same place.

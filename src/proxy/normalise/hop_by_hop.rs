@@ -2,24 +2,27 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Version,
-    header::{self, CONNECTION, TE, TRAILER, TRANSFER_ENCODING},
+    header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING},
 };
 
 use crate::proxy::ProxyError;
 
-/// Fields that end at each hop, whether or not `Connection` names them.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::TE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-authentication-info"),
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+/// Whether a field ends at each hop, whether or not `Connection` names it.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-authentication-info"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 /// Removes what ends here from a request.
 ///
@@ -54,7 +57,12 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
 
 /// Removes what ends at each hop, and every field that `Connection` names.
 pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+    // Most requests and answers have none: looking at what is there costs less than asking for each.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
+    let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
+    if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
@@ -65,7 +73,7 @@ pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
         headers.remove(name);
     }
 }

@@ -30,6 +30,26 @@ pub enum PathError {
     HiddenDots,
 }
 
+/// Whether a path is in its one form on sight, as nearly all are: letters, digits and the like between single slashes,
+/// and no segment that begins with a dot.
+pub fn is_plain(path: &str) -> bool {
+    let mut after_slash = false;
+    for (at, &byte) in path.as_bytes().iter().enumerate() {
+        let is_slash = byte == b'/';
+        let fits = match byte {
+            b'/' => !after_slash,
+            b'.' => !after_slash,
+            b'-' | b'_' | b'~' => true,
+            _ => byte.is_ascii_alphanumeric(),
+        };
+        if !fits || (at == 0 && !is_slash) {
+            return false;
+        }
+        after_slash = is_slash;
+    }
+    !path.is_empty()
+}
+
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The path in its one form (RFC 3986 §6.2.2): unreserved characters decoded, other escapes in upper case,
@@ -177,6 +197,15 @@ mod tests {
             ("/%ff", PathError::NotUtf8),
         ] {
             assert_eq!(normalise(written), Err(error), "{written}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_plain_on_sight_is_its_own_one_form(path in "[/a.%2e~_!-]{0,8}") {
+            if is_plain(&path) {
+                prop_assert_eq!(normalise(&path), Ok(path));
+            }
         }
     }
 

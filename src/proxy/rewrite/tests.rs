@@ -24,7 +24,6 @@ async fn through(
     request.extensions_mut().insert(Caller {
         scheme: "http",
         authority: Some("localhost:8080".parse().unwrap()),
-        host: Some("localhost".into()),
     });
     let seen = Arc::new(std::sync::Mutex::new(None));
     let (keep, response) = (seen.clone(), response.body(()).unwrap());
@@ -70,10 +69,10 @@ fn subject_spec() -> Spec {
 #[tokio::test]
 async fn a_request_is_put_into_the_upstreams_terms() {
     for (path, uri) in [
-        ("/p/a/b?x=%2e&y", "https://api.example/v2/a/b?x=%2e&y"),
-        ("/p/", "https://api.example/v2/"),
-        ("/p", "https://api.example/v2"),
-        ("/p?x", "https://api.example/v2?x"),
+        ("/p/a/b?x=%2e&y", "/v2/a/b?x=%2e&y"),
+        ("/p/", "/v2/"),
+        ("/p", "/v2"),
+        ("/p?x", "/v2?x"),
     ] {
         let headers = [("host", "localhost:8080")];
         let (seen, _) = through(route("p", "/p"), vec![], request(path, &headers), Response::builder())
@@ -100,7 +99,7 @@ async fn the_subject_is_read_and_its_headers_go() {
     )
     .await
     .unwrap();
-    let subject = seen.extensions().get::<Subject>().unwrap();
+    let subject = &seen.extensions().get::<Matched>().unwrap().subject;
     let parts: Vec<_> = subject
         .parts()
         .iter()

@@ -1,15 +1,20 @@
 //! A route as requests meet it: everything resolved, shared by all of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::{allow, closed::Closed};
 use crate::{
     config::checked::{Allow, BaseUrl},
     manager::Manager,
+    metrics::RouteCounts,
     name::{RouteName, UpstreamName},
-    proxy::ProxyError,
+    proxy::{ProxyError, rewrite::Subject},
     template::Template,
     upstream::Client,
 };
@@ -23,6 +28,8 @@ pub struct Target {
     pub base: BaseUrl,
     /// Its connections.
     pub client: Client,
+    /// What Host says to it.
+    pub host: HeaderValue,
 }
 
 impl fmt::Debug for Target {
@@ -47,6 +54,8 @@ pub struct Entry {
     pub headers: Vec<(HeaderName, Template)>,
     /// How long a request may wait for a token.
     pub token_timeout: Duration,
+    /// Where its requests are counted, once there was one.
+    pub counts: OnceLock<Arc<RouteCounts>>,
     pub(super) allow: Vec<Allow>,
     pub(super) closed: Arc<[Closed]>,
     /// Its path pattern, with the names of the captures that its credential's subject reads, if it reads any.
@@ -108,6 +117,8 @@ pub struct Matched {
     pub entry: Arc<Entry>,
     /// What its path captured: names and decoded text.
     pub captures: Vec<(String, String)>,
+    /// Whom its token is for, once that has been read.
+    pub subject: Subject,
 }
 
 impl Matched {

@@ -11,7 +11,10 @@ use super::{
     entry::{Entry, Matched},
     router::RouterError,
 };
-use crate::{config::checked, proxy::normalise::path::decode};
+use crate::{
+    config::checked,
+    proxy::{normalise::path::decode, rewrite::Subject},
+};
 
 /// Those of one host and prefix, by method.
 #[derive(Default)]
@@ -126,11 +129,13 @@ impl Choice {
             return Some(Matched {
                 entry: found.value.clone(),
                 captures,
+                subject: Subject::default(),
             });
         }
         self.everything.as_ref().map(|entry| Matched {
             entry: entry.clone(),
             captures: Vec::new(),
+            subject: Subject::default(),
         })
     }
 }

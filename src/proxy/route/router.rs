@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use http::Method;
@@ -213,6 +213,7 @@ fn entry(
         subject_headers: route.subject_headers.clone(),
         headers: route.headers.clone(),
         token_timeout: route.token_timeout,
+        counts: OnceLock::new(),
         allow: route.allow.clone(),
         closed: closed.clone(),
         masked,

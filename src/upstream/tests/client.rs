@@ -39,7 +39,7 @@ async fn requests_share_connections_in_either_version() {
             Response::new(Full::from([version.as_bytes(), b" ", &body].concat()))
         })
         .await;
-        let client = Client::new(&trusting(&authority)).unwrap();
+        let client = Client::new(&trusting(&authority), &server.uri()).unwrap();
         for _ in 0..3 {
             let answer = client.send(get(&server.uri(), full(b"body"))).await.unwrap();
             let body = answer.into_body().collect().await.unwrap().to_bytes();
@@ -61,7 +61,7 @@ async fn redirects_and_errors_pass_through() {
         answer
     })
     .await;
-    let client = Client::new(&Settings::default()).unwrap();
+    let client = Client::new(&Settings::default(), &server.uri()).unwrap();
     let answer = client.send(get(&server.uri(), full(b""))).await.unwrap();
     assert_eq!(answer.status(), StatusCode::FOUND);
     assert_eq!(server.connections(), 1);
@@ -81,7 +81,7 @@ async fn a_request_that_may_have_arrived_is_never_sent_again() {
         })
         .await
     };
-    let client = Client::new(&Settings::default()).unwrap();
+    let client = Client::new(&Settings::default(), &server.uri()).unwrap();
     let error = client.send(get(&server.uri(), full(b""))).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Protocol { .. }), "{error}");
     assert!(!error.to_string().contains("canary"));
@@ -91,7 +91,7 @@ async fn a_request_that_may_have_arrived_is_never_sent_again() {
 #[tokio::test]
 async fn failures_to_connect_keep_their_kind() {
     let server = Server::answering(Some(Authority::new().localhost(&[])), "").await;
-    let client = Client::new(&trusting(&Authority::new())).unwrap();
+    let client = Client::new(&trusting(&Authority::new()), &server.uri()).unwrap();
     let error = client.send(get(&server.uri(), full(b""))).await.unwrap_err();
     assert!(
         matches!(&error, UpstreamError::Tls { reason, .. } if reason.contains("tls.ca")),
@@ -127,7 +127,7 @@ async fn a_get_keeps_a_body_of_unknown_length() {
         drop(feed);
         let mut request = get(&server.uri(), Fed(fed).boxed_unsync());
         *request.version_mut() = http::Version::HTTP_10;
-        let client = Client::new(&trusting(&authority)).unwrap();
+        let client = Client::new(&trusting(&authority), &server.uri()).unwrap();
         let answer = client.send(request).await.unwrap();
         assert_eq!(
             answer.into_body().collect().await.unwrap().to_bytes(),
@@ -149,7 +149,7 @@ async fn the_wait_for_an_answer_begins_when_the_body_has_ended() {
         response_timeout: BRIEF,
         ..trusting(&Authority::new())
     };
-    let client = Client::new(&settings).unwrap();
+    let client = Client::new(&settings, &server.uri()).unwrap();
     let (feed, fed) = mpsc::unbounded_channel();
     let mut answer = Box::pin(client.send(get(&server.uri(), Fed(fed).boxed_unsync())));
     // Several times the limit pass while the body goes on.
@@ -184,7 +184,7 @@ async fn an_upstream_that_stops_reading_is_given_up() {
             response_timeout: BRIEF,
             ..trusting(&authority)
         };
-        let client = Client::new(&settings).unwrap();
+        let client = Client::new(&settings, &server.uri()).unwrap();
         let (feed, fed) = mpsc::unbounded_channel();
         // More than both sockets hold, on any system; its frames share their bytes.
         let piece = Bytes::from(vec![0; 1 << 16]);

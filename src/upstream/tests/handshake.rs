@@ -201,5 +201,8 @@ fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
     let (chain, _) = authority.issue("one.example");
     let (_, key) = authority.issue("two.example");
     settings.tls.client = Some((chain, key));
-    assert!(matches!(Client::new(&settings), Err(SettingsError::Client(_))));
+    assert!(matches!(
+        Client::new(&settings, &Uri::from_static("https://api.example")),
+        Err(SettingsError::Client(_))
+    ));
 }

@@ -38,6 +38,10 @@ impl Script {
 }
 
 impl Tokens for Script {
+    fn at_once(&self) -> Option<Arc<Ready>> {
+        None
+    }
+
     async fn token(&self, _: Duration) -> Result<Arc<Ready>, TokenError> {
         Ok(token(1))
     }
@@ -77,9 +81,9 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
     let attempts = Arc::new(Mutex::new(Vec::new()));
     let good: Vec<String> = good.iter().map(|token| format!("Bearer {token}")).collect();
     let seen = attempts.clone();
-    let mut upstream = service_fn(move |request: Request<Body>| {
+    let mut upstream = service_fn(move |Outbound { request, .. }: Outbound| -> Answer {
         let (seen, good) = (seen.clone(), good.clone());
-        async move {
+        Box::pin(async move {
             let sent = request.headers()[AUTHORIZATION].to_str().unwrap().to_owned();
             let text = request.into_body().collect().await.unwrap().to_bytes();
             let is_good = good.contains(&sent);
@@ -88,10 +92,11 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
                 .push((sent, String::from_utf8(text.to_vec()).unwrap()));
             let status = if is_good { 200 } else { refusal };
             Ok(Response::builder().status(status).body(Body::default()).unwrap())
-        }
+        })
     });
     let replays = AtomicUsize::new(0);
     let plan = Attempts {
+        target: &Arc::new(fixtures::target()),
         patience: Duration::from_secs(5),
         signs: &[Rejection {
             status: 419,
@@ -198,9 +203,9 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let attempts = seen.clone();
     let rest = Mutex::new(Some(sender));
-    let mut upstream = service_fn(move |request: Request<Body>| {
+    let mut upstream = service_fn(move |Outbound { request, .. }: Outbound| -> Answer {
         let (attempts, sender) = (attempts.clone(), rest.lock().unwrap().take());
-        async move {
+        Box::pin(async move {
             let Some(sender) = sender else {
                 let whole = request.into_body().collect().await.unwrap().to_bytes();
                 attempts.lock().unwrap().push(whole);
@@ -214,9 +219,10 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
                 sender.send(Ok("b".into())).unwrap();
             });
             Ok(Response::builder().status(401).body(Body::default()).unwrap())
-        }
+        })
     });
     let plan = Attempts {
+        target: &Arc::new(fixtures::target()),
         patience: Duration::from_secs(5),
         signs: &[],
         rewrites_forms: false,
@@ -343,12 +349,9 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
         }
     });
-    let (mut parts, ()) = Request::post(format!("http://{address}/"))
-        .body(())
-        .unwrap()
-        .into_parts();
-    parts.extensions.insert(Arc::new(fixtures::target()));
+    let (parts, ()) = Request::post("/").body(()).unwrap().into_parts();
     let plan = Attempts {
+        target: &Arc::new(fixtures::target_at(http::uri::Scheme::HTTP, &address.to_string(), "")),
         patience: Duration::from_secs(3600),
         signs: &[],
         rewrites_forms: false,

@@ -1,0 +1,261 @@
+//! The connections of one upstream that wait for their next request.
+//!
+//! An HTTP/1.1 connection carries one request at a time: it is lent, and given back when the answer's body has
+//! ended. One HTTP/2 connection carries all requests at once. The connection that was used last is lent first, so those
+//! that nobody needs any more grow old, and are closed.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, Sleep},
+};
+
+use super::{BoxError, upload::Sending};
+
+/// Unused connections are looked at so often.
+const ROUND: Duration = Duration::from_secs(15);
+
+/// A connection that was not used for so many rounds is closed, 45 to 60 seconds after its last request: servers
+/// commonly close theirs after 60 to 75, and one that is used while the server closes it costs a request.
+const ROUNDS: u32 = 4;
+
+/// How many unused connections are kept. More would be wanted only by more callers at once than this, and a pool that
+/// is too small for its callers pays a handshake for every request.
+const MOST_IDLE: usize = 1024;
+
+/// The unused connections of one upstream. Clones share them; when the last clone is gone, they are closed.
+#[derive(Clone, Default)]
+pub(super) struct Pool(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// The one used last comes last.
+    idle: Vec<Idle>,
+    http2: Option<Http2>,
+    round: u32,
+    /// Whether somebody counts the rounds: nobody does while nothing is kept.
+    is_swept: bool,
+}
+
+struct Idle {
+    lent: Http1,
+    since: u32,
+}
+
+#[derive(Clone)]
+struct Http2 {
+    sender: http2::SendRequest<Sending>,
+    used: u32,
+}
+
+/// A connection for one request.
+pub(super) struct Http1 {
+    pub(super) sender: http1::SendRequest<Sending>,
+    /// Ends the connection's task: one that is stuck in a write wouldn't notice that nobody wants its answer.
+    pub(super) task: AbortHandle,
+    /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
+    /// than making one.
+    pub(super) limit: Pin<Box<Sleep>>,
+}
+
+/// What a request is sent over.
+pub(super) enum Lent {
+    Http1(Http1),
+    Http2(http2::SendRequest<Sending>),
+}
+
+impl Lent {
+    /// Sends a request; returns the answer's head, or a request that provably never left.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Sending>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Sending>>> {
+        match self {
+            Self::Http1(lent) => lent.sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    /// Sends a request without a body; `None` if no answer came within `limit`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tokio's timers are put off to a moment of its own clock"
+    )]
+    pub(super) async fn send_within(
+        &mut self,
+        request: Request<Sending>,
+        limit: Duration,
+    ) -> Option<Result<Response<Incoming>, TrySendError<Request<Sending>>>> {
+        match self {
+            Self::Http1(Http1 {
+                sender, limit: timer, ..
+            }) => {
+                timer.as_mut().reset(Instant::now() + limit);
+                tokio::select! {
+                    biased;
+                    sent = sender.try_send_request(request) => Some(sent),
+                    () = timer => None,
+                }
+            }
+            Self::Http2(sender) => tokio::time::timeout(limit, sender.try_send_request(request)).await.ok(),
+        }
+    }
+
+    /// Ends a connection that is given up in the middle of a request; one that others use too goes on.
+    pub(super) fn abandon(self) {
+        if let Self::Http1(lent) = self {
+            lent.task.abort();
+        }
+    }
+}
+
+impl Pool {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing within can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that is open and free, as far as anybody can know.
+    pub(super) fn take(&self) -> Option<Lent> {
+        let mut state = self.state();
+        let round = state.round;
+        if let Some(http2) = &mut state.http2 {
+            if !http2.sender.is_closed() {
+                http2.used = round;
+                return Some(Lent::Http2(http2.sender.clone()));
+            }
+            state.http2 = None;
+        }
+        // The last ones may still be busy with the end of an answer that their caller has had already.
+        let mut at = state.idle.len();
+        while let Some(next) = at.checked_sub(1) {
+            at = next;
+            let sender = &state.idle[at].lent.sender;
+            if sender.is_ready() {
+                return Some(Lent::Http1(state.idle.remove(at).lent));
+            }
+            if sender.is_closed() {
+                state.idle.remove(at);
+            }
+        }
+        None
+    }
+
+    /// Shares a new HTTP/2 connection.
+    pub(super) fn share(&self, sender: http2::SendRequest<Sending>) {
+        let mut state = self.state();
+        state.http2 = Some(Http2 {
+            sender,
+            used: state.round,
+        });
+        self.sweep(&mut state);
+    }
+
+    fn give_back(&self, lent: Http1) {
+        let mut state = self.state();
+        if lent.sender.is_closed() || state.idle.len() >= MOST_IDLE {
+            return;
+        }
+        let since = state.round;
+        state.idle.push(Idle { lent, since });
+        self.sweep(&mut state);
+    }
+
+    /// Sees to it that somebody closes what nobody uses.
+    fn sweep(&self, state: &mut State) {
+        if !std::mem::replace(&mut state.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+
+    /// The answer's body, at whose end the connection is given back.
+    pub(super) fn until_read(&self, lent: Lent, body: Incoming) -> Answer {
+        let lent = match lent {
+            Lent::Http1(lent) => Some((self.clone(), lent)),
+            Lent::Http2(_) => None,
+        };
+        let mut answer = Answer { body, lent };
+        answer.give_back_at_end();
+        answer
+    }
+}
+
+async fn sweep(pool: Weak<Mutex<State>>) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        let Some(state) = pool.upgrade() else { return };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.round = state.round.wrapping_add(1);
+        let round = state.round;
+        let is_old = |since: u32| round.wrapping_sub(since) >= ROUNDS;
+        state
+            .idle
+            .retain(|idle| !is_old(idle.since) && !idle.lent.sender.is_closed());
+        // Requests under way hold clones: their connection ends after the last of them.
+        state
+            .http2
+            .take_if(|http2| is_old(http2.used) || http2.sender.is_closed());
+        if state.idle.is_empty() && state.http2.is_none() {
+            state.idle = Vec::new();
+            state.is_swept = false;
+            return;
+        }
+    }
+}
+
+/// An answer's body, whose connection goes back to the pool when it ends, and is closed when it is dropped before that.
+pub(super) struct Answer {
+    body: Incoming,
+    lent: Option<(Pool, Http1)>,
+}
+
+impl Answer {
+    fn give_back_at_end(&mut self) {
+        if self.body.is_end_stream()
+            && let Some((pool, lent)) = self.lent.take()
+        {
+            pool.give_back(lent);
+        }
+    }
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        match &frame {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),
+            Poll::Ready(None) => {
+                if let Some((pool, lent)) = self.lent.take() {
+                    pool.give_back(lent);
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.lent = None,
+        }
+        frame.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
