@@ -152,14 +152,21 @@ impl Redis {
             durable(connection).await?;
         }
         let note = format!("{NOTES}schema");
-        let mut versions = Pipeline::new();
-        versions.cmd("SET").arg(&note).arg(VERSION).arg("NX").ignore();
-        versions.cmd("GET").arg(&note);
-        let (found,): (String,) = versions
-            .query_async(connection)
-            .await
-            .map_err(|error| fault::tell(&error))?;
-        if found != VERSION {
+        // Read first: a server that takes no writes just now still tells what it holds.
+        let mut get = ::redis::cmd("GET");
+        get.arg(&note);
+        let mut found: Option<String> = get.query_async(connection).await.map_err(|error| fault::tell(&error))?;
+        if found.is_none() {
+            let mut versions = Pipeline::new();
+            versions.cmd("SET").arg(&note).arg(VERSION).arg("NX").ignore();
+            versions.add_command(get);
+            let (made,): (String,) = versions
+                .query_async(connection)
+                .await
+                .map_err(|error| fault::tell(&error))?;
+            found = Some(made);
+        }
+        if let Some(found) = found.filter(|found| found != VERSION) {
             return Err(Fault::lasting(format!(
                 "its records were made by another bearerd (version {found}; this one knows {VERSION}); \
                  run that one, or let state.url name another database"

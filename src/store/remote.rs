@@ -60,8 +60,10 @@ pub(super) struct Snapshot {
 pub(super) struct Fault {
     /// What, and what helps.
     pub(super) reason: String,
-    /// Whether it may pass by itself: the connection broke, or there was none.
+    /// Whether it may pass within a verb: the connection broke, or there was none.
     pub(super) passing: bool,
+    /// Whether it may mend while bearerd runs, so that its start needn't be refused.
+    pub(super) mends: bool,
 }
 
 impl Fault {
@@ -69,13 +71,22 @@ impl Fault {
         Self {
             reason: reason.into(),
             passing: false,
+            mends: false,
+        }
+    }
+
+    /// The server is there, and can't do it just now.
+    pub(super) fn standing(reason: impl Into<String>) -> Self {
+        Self {
+            mends: true,
+            ..Self::lasting(reason)
         }
     }
 
     pub(super) fn passing(reason: impl Into<String>) -> Self {
         Self {
-            reason: reason.into(),
             passing: true,
+            ..Self::standing(reason)
         }
     }
 }
@@ -127,7 +138,7 @@ pub(super) struct Remote<S> {
 }
 
 impl<S: Server> Remote<S> {
-    /// Takes up the server. One that can't be reached now is taken up all the same: verbs fail until it can.
+    /// Takes up the server. One that can't be used now is taken up all the same: verbs fail until it can.
     pub(super) async fn open(server: S, keys: Keys) -> Result<Self, StoreError> {
         let remote = Self {
             server,
@@ -137,13 +148,13 @@ impl<S: Server> Remote<S> {
         let settled = tokio::time::timeout(DEADLINE, remote.settle()).await;
         match settled {
             Ok(Ok(())) => {}
-            Ok(Err(fault)) if !fault.passing => return Err(remote.error("be opened", fault.reason)),
+            Ok(Err(fault)) if !fault.mends => return Err(remote.error("be opened", fault.reason)),
             unreachable => {
                 let why = match unreachable {
                     Ok(Err(fault)) => fault.reason,
                     _ => silence(),
                 };
-                tracing::warn!(target: log::TOKEN, store = S::STORE, "the store can't be reached yet: {why}");
+                tracing::warn!(target: log::TOKEN, store = S::STORE, "the store can't be used yet: {why}");
             }
         }
         Ok(remote)
@@ -169,12 +180,15 @@ impl<S: Server> Remote<S> {
                 if !self.settled.load(Ordering::Relaxed)
                     && let Err(fault) = self.settle().await
                 {
-                    if !fault.passing {
+                    if !fault.mends {
                         return Err(fault);
                     }
-                    last = Some(fault.reason);
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
+                    if fault.passing {
+                        last = Some(fault.reason);
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                    // What can't be written can perhaps be read.
                 }
                 match attempt().await {
                     Err(fault) if fault.passing => last = Some(fault.reason),

@@ -63,6 +63,15 @@ fn of_server(error: &DbError) -> Fault {
         &SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_COLUMN => return super::odd(),
         _ => "see https://www.postgresql.org/docs/current/errcodes-appendix.html",
     };
+    let reason = format!("the server said {}: {advice}", code.code());
+    let mends = matches!(
+        code,
+        &SqlState::DISK_FULL
+            | &SqlState::OUT_OF_MEMORY
+            | &SqlState::READ_ONLY_SQL_TRANSACTION
+            | &SqlState::QUERY_CANCELED
+            | &SqlState::IO_ERROR
+    );
     let passing = matches!(
         code,
         &SqlState::CANNOT_CONNECT_NOW
@@ -74,8 +83,9 @@ fn of_server(error: &DbError) -> Fault {
             | &SqlState::LOCK_NOT_AVAILABLE
             | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
     );
-    Fault {
-        reason: format!("the server said {}: {advice}", code.code()),
-        passing,
+    match (passing, mends) {
+        (true, _) => Fault::passing(reason),
+        (_, true) => Fault::standing(reason),
+        _ => Fault::lasting(reason),
     }
 }

@@ -58,8 +58,11 @@ pub(super) fn tell(error: &RedisError) -> Fault {
             _ => "see its log",
         },
     };
-    Fault {
-        reason: format!("the server said {code}: {advice}"),
-        passing: is_elsewhere(error) || code == "BUSY",
+    let reason = format!("the server said {code}: {advice}");
+    match code.as_str() {
+        _ if is_elsewhere(error) => Fault::passing(reason),
+        "BUSY" => Fault::passing(reason),
+        "OOM" | "MISCONF" | "NOREPLICAS" => Fault::standing(reason),
+        _ => Fault::lasting(reason),
     }
 }

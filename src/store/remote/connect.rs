@@ -93,12 +93,11 @@ pub(in crate::store) async fn connect(host: &str, port: u16, tls: Option<&Tls>) 
 
 /// A handshake that failed: what rustls says about a certificate names no secret, and doesn't pass by itself.
 fn tls_fault(address: &str, error: &io::Error) -> Fault {
-    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    Fault {
-        reason: format!(
-            "the TLS handshake with {address} failed ({error}); check state.tls, and that the port speaks TLS"
-        ),
-        passing: !is_tls,
+    let reason =
+        format!("the TLS handshake with {address} failed ({error}); check state.tls, and that the port speaks TLS");
+    match error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        true => Fault::lasting(reason),
+        false => Fault::passing(reason),
     }
 }
 

@@ -71,6 +71,32 @@ impl Fault {
         }
     }
 
+    /// Whether it may mend while bearerd runs, so that its start needn't be refused: tokens that are held or can still
+    /// be read are of use meanwhile. A file that was set up wrongly won't mend by itself.
+    pub(super) fn may_mend(&self) -> bool {
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(failure, _)) => match failure.code {
+                ErrorCode::ReadOnly => failure.extended_code != ffi::SQLITE_READONLY_DBMOVED,
+                ErrorCode::DiskFull
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory => true,
+                _ => false,
+            },
+            Self::System(error) | Self::Directory { error, .. } => matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether the disk failed under the handle.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure))
+    }
+
     /// For an operator: what the store was to do with the file at `path`, and what helps.
     pub(super) fn tell(self, verb: &'static str, path: &str) -> StoreError {
         let reason = match self {

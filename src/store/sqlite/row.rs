@@ -1,7 +1,7 @@
 //! A record as a row, and the tally that tells a record which is lost from one that never was.
 
 use aws_lc_rs::digest;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::fault::Fault;
 use crate::{
@@ -80,22 +80,40 @@ pub(super) fn keys(connection: &Connection) -> Result<Vec<String>, Fault> {
 }
 
 /// Seals again what isn't sealed with the first key. What no key opens stays as it is: it is told when it is asked for.
-pub(super) fn seal_again(connection: &Connection, keys: &Keys) -> Result<(), Fault> {
-    let stale = "SELECT key FROM record WHERE substr(content, 1, length(?1)) <> ?1";
-    let stale: Result<Vec<String>, _> = connection
-        .prepare(stale)?
-        .query_map([keys.prefix()], |row| row.get(0))?
-        .collect();
-    for key in stale? {
+pub(super) fn settle(connection: &mut Connection, keys: &Keys) -> Result<(), Fault> {
+    if is_settled(connection, keys)? {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for key in stale(&transaction, keys)? {
         let key = Key::from_text(&key);
         // It was listed just now, so it isn't absent.
-        match read(connection, keys, &key, true) {
-            Ok(Some(record)) => write(connection, keys, &key, &record)?,
+        match read(&transaction, keys, &key, true) {
+            Ok(Some(record)) => write(&transaction, keys, &key, &record)?,
             Ok(None) | Err(Fault::Sealed { .. }) => {}
             Err(fault) => return Err(fault),
         }
     }
+    if let Some(text) = note(&transaction, SUBJECTS)?.filter(|text| !keys.is_current(text))
+        && let Ok(secret) = document::read_secret(keys, &text)
+    {
+        write_subject_secret(&transaction, keys, &secret)?;
+    }
+    transaction.commit()?;
     Ok(())
+}
+
+fn is_settled(connection: &Connection, keys: &Keys) -> Result<bool, Fault> {
+    let secret = note(connection, SUBJECTS)?;
+    Ok(secret.is_none_or(|text| keys.is_current(&text)) && stale(connection, keys)?.is_empty())
+}
+
+/// The keys of records that aren't sealed with the first key.
+fn stale(connection: &Connection, keys: &Keys) -> Result<Vec<String>, Fault> {
+    let stale = "SELECT key FROM record WHERE substr(content, 1, length(?1)) <> ?1";
+    let mut statement = connection.prepare(stale)?;
+    let stale: Result<_, _> = statement.query_map([keys.prefix()], |row| row.get(0))?.collect();
+    Ok(stale?)
 }
 
 /// How many records there are, and the exclusive or of their keys' hashes.
@@ -155,17 +173,6 @@ pub(super) fn subject_secret(connection: &Connection, keys: &Keys) -> Result<[u8
 pub(super) fn write_subject_secret(connection: &Connection, keys: &Keys, secret: &[u8; 32]) -> Result<(), Fault> {
     let text = document::write_secret(keys, secret).map_err(Fault::Secret)?;
     write_note(connection, SUBJECTS, &text)
-}
-
-/// Seals the key of subjects' keys again, as records are.
-pub(super) fn seal_secret_again(connection: &Connection, keys: &Keys) -> Result<(), Fault> {
-    match note(connection, SUBJECTS)? {
-        Some(text) if !keys.is_current(&text) => match document::read_secret(keys, &text) {
-            Ok(secret) => write_subject_secret(connection, keys, &secret),
-            Err(_) => Ok(()),
-        },
-        _ => Ok(()),
-    }
 }
 
 fn note(connection: &Connection, name: &str) -> Result<Option<String>, Fault> {

@@ -27,35 +27,47 @@ const TABLES: &str = "
 ";
 
 /// Makes the tables in a new file, brings those of an earlier version to this one, and refuses those of another
-/// program or of a later version. All of it happens or nothing does.
+/// program or of a later version. All of it happens or nothing does; a file of this version is only read.
 pub(super) fn prepare(connection: &mut Connection, keys: &Keys) -> Result<(), Fault> {
+    if is_current(&connection.transaction()?)? {
+        return Ok(());
+    }
     // Immediate: of several processes that start at once, one makes the tables.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
-    match version {
-        _ if tables == 0 && version == 0 => make(&transaction, keys)?,
-        _ if application != APPLICATION => return Err(Fault::Foreign),
-        1 => {
-            whole(&transaction)?;
-            from_first(&transaction, keys)?;
-        }
-        VERSION => {
-            whole(&transaction)?;
-            row::seal_again(&transaction, keys)?;
-            row::seal_secret_again(&transaction, keys)?;
-        }
-        version if version > VERSION => {
-            return Err(Fault::Newer {
-                found: version,
-                known: VERSION,
-            });
-        }
-        _ => return Err(Fault::Foreign),
+    if is_current(&transaction)? {
+        return Ok(());
+    }
+    match version(&transaction)? {
+        0 => make(&transaction, keys)?,
+        _ => from_first(&transaction, keys)?,
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Whether the file is of this version, and whole. One that is new or of an earlier version isn't.
+fn is_current(transaction: &Transaction<'_>) -> Result<bool, Fault> {
+    let version = version(transaction)?;
+    let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if tables == 0 && version == 0 {
+        return Ok(false);
+    }
+    if application != APPLICATION || version < 1 {
+        return Err(Fault::Foreign);
+    }
+    if version > VERSION {
+        return Err(Fault::Newer {
+            found: version,
+            known: VERSION,
+        });
+    }
+    whole(transaction)?;
+    Ok(version == VERSION)
+}
+
+fn version(transaction: &Transaction<'_>) -> Result<i64, Fault> {
+    Ok(transaction.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
 fn make(transaction: &Transaction<'_>, keys: &Keys) -> Result<(), Fault> {

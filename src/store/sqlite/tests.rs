@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use rusqlite::Connection;
+
 use super::*;
 use crate::{
     credential::{record::Kind, record::SeedHash, spec::Fingerprint, token::Position, token::Tokens},
@@ -13,15 +15,15 @@ use crate::{
 
 mod sealed;
 
-struct Place {
+struct Spot {
     directory: tempfile::TempDir,
     path: PathBuf,
 }
 
-fn place() -> Place {
+fn place() -> Spot {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");
-    Place { directory, path }
+    Spot { directory, path }
 }
 
 fn reason(path: &Path) -> String {
@@ -57,8 +59,8 @@ fn ask() -> AskClaim {
 }
 
 fn secret_of(path: &Path) -> [u8; 32] {
-    let connection = connect(path, &Keys::none(), patience).unwrap();
-    row::subject_secret(&connection, &Keys::none()).unwrap()
+    let opened = Opened::new(path, &Keys::none(), patience).unwrap();
+    row::subject_secret(&opened.connection, &Keys::none()).unwrap()
 }
 
 /// A store that waits for no lock.
@@ -134,7 +136,7 @@ fn what_is_acknowledged_is_on_the_disk() {
     raw.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .unwrap();
     drop(raw);
-    let connection = connect(&place.path, &Keys::none(), patience).unwrap();
+    let connection = Opened::new(&place.path, &Keys::none(), patience).unwrap().connection;
     let journal: String = connection
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .unwrap();
@@ -229,9 +231,13 @@ async fn a_full_disk_is_told_and_leaves_what_was_there() {
         .unwrap();
     store
         .0
-        .run("be limited", |connection| {
-            let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        .run("be limited", |opened| {
+            let pages: i64 = opened
+                .connection
+                .pragma_query_value(None, "page_count", |row| row.get(0))?;
+            opened
+                .connection
+                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
             Ok(())
         })
         .await
@@ -249,7 +255,8 @@ async fn a_full_disk_is_told_and_leaves_what_was_there() {
         .unwrap_err();
     assert!(error.reason.contains("no space is left"), "{error}");
     assert_eq!(store.load(&key()).await, Ok(Some(saved)));
-    let room = |connection: &mut Connection| {
+    let room = |opened: &mut Opened| {
+        let connection = &opened.connection;
         Ok(connection.pragma_update_and_check(None, "max_page_count", 1 << 20, |_| Ok(()))?)
     };
     store.0.run("have room", room).await.unwrap();
@@ -265,8 +272,8 @@ async fn a_file_that_can_not_be_written_is_told() {
     let store = impatient(&place.path);
     store
         .0
-        .run("be forbidden", |connection| {
-            Ok(connection.pragma_update(None, "query_only", true)?)
+        .run("be forbidden", |opened| {
+            Ok(opened.connection.pragma_update(None, "query_only", true)?)
         })
         .await
         .unwrap();

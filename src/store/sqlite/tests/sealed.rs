@@ -100,7 +100,8 @@ async fn no_token_is_in_the_file_or_its_journal() {
 
 /// What a process finds in a file that is damaged at one byte: what was there, or an error.
 fn found(path: &Path, texts: &[&str], secret: [u8; 32], record: &Record) -> Result<(), String> {
-    let connection = connect(path, &keys(texts), |_| false).map_err(|fault| format!("{fault:?}"))?;
+    let opened = Opened::new(path, &keys(texts), |_| false).map_err(|fault| format!("{fault:?}"))?;
+    let connection = opened.connection;
     let key = Key::of(&"erp".parse().unwrap());
     if let Ok(found) = row::read(&connection, &keys(texts), &key, true) {
         assert_eq!(found.as_ref(), Some(record), "another record, or none");
@@ -214,7 +215,7 @@ async fn the_first_version_is_brought_to_this_one_and_nothing_of_it_is_lost() {
     // Several processes start at once: one brings it, the others find it so.
     thread::scope(|scope| {
         for path in &paths {
-            scope.spawn(|| drop(connect(path, &keys(&["key"]), patience).unwrap()));
+            scope.spawn(|| drop(Opened::new(path, &keys(&["key"]), patience).unwrap()));
         }
     });
     assert!(!holds(&place.path, "canary"));
