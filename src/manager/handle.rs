@@ -351,10 +351,13 @@ async fn wait(
     }
 }
 
-/// A caller whose patience ends while a failure is being waited out hears of the failure.
+/// A caller whose patience ends while a failure is being waited out hears of the failure; and so does one whose
+/// patience ends while a store that has failed is tried again, which takes seconds where its server is silent.
 fn timed_out(shared: &Shared, waited: Duration) -> TokenError {
-    match &*shared.published.borrow() {
-        Published::Refused(refused) => refused.error(shared.clock.now()),
-        _ => TokenError::Timeout { waited },
+    if let Published::Refused(refused) = &*shared.published.borrow() {
+        return refused.error(shared.clock.now());
     }
+    let snapshot = shared.snapshot.load();
+    let failing = snapshot.as_ref().and_then(|snapshot| snapshot.store_fails.clone());
+    failing.unwrap_or(TokenError::Timeout { waited })
 }

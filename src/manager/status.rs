@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::words;
+use super::{TokenError, words};
 use crate::{
     clock::Now,
     credential::{
         Spec,
-        lifecycle::{Lifecycle, Offer},
+        lifecycle::{Lifecycle, Offer, Trouble},
         token::Position,
     },
 };
@@ -26,6 +26,8 @@ pub(super) struct Snapshot {
     pub(super) unsaved: bool,
     pub(super) error: Option<LastError>,
     pub(super) advice: Option<String>,
+    /// What callers hear who can wait no longer for a store that fails.
+    pub(super) store_fails: Option<TokenError>,
 }
 
 /// The last thing that went wrong.
@@ -98,6 +100,9 @@ impl Snapshot {
             unsaved: lifecycle.is_unsaved(),
             error,
             advice: trouble.as_ref().and_then(|trouble| words::what_to_do(spec, trouble)),
+            store_fails: trouble
+                .filter(|trouble| matches!(trouble, Trouble::Store(_)))
+                .map(|trouble| words::token_error(spec, &trouble)),
         }
     }
 }

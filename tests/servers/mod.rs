@@ -91,6 +91,11 @@ impl Running {
         }
     }
 
+    /// Its process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
