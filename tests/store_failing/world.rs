@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -12,7 +12,7 @@ use bearerd::{
     assemble::Program,
     clock::Clock,
     config::{self, Surroundings, checked::Config},
-    demo::{Apis, Counts, Misbehaviour, Options, Times, fluent},
+    demo::{Apis, Counts, Misbehaviour, Options, Places, Times, config_yaml, fluent},
     manager::Status,
     proxy,
     serve::{self, Bound, Connection, Switch},
@@ -39,6 +39,11 @@ const PAUSE: Duration = Duration::from_millis(1500);
 /// How coarse the clock is: far less than anything that runs on it.
 const TICK: Duration = Duration::from_millis(5);
 
+/// A data call whose caller waits for as long as it takes.
+const PATIENT: &str = "/fluent/api/v4.1/order/1";
+/// The same, through the route whose callers hardly wait.
+const HASTY: &str = "/hasty/api/v4.1/order/1";
+
 /// The API, with one session that no sign-in can replace.
 pub(crate) struct World {
     pub(crate) apis: Apis,
@@ -59,21 +64,11 @@ pub(crate) struct Answer {
 impl World {
     /// With this under `state`.
     pub(crate) async fn new(state: &str) -> Self {
-        let clock = Clock::manual();
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options {
-            clock: clock.clone(),
-            token_lifetime: LIFETIME,
-            pause: PAUSE,
-            keep_issued: true,
-            ca_file: Some(folder.path().join("ca.pem")),
-            ..Options::default()
-        };
-        let apis = Apis::start(options).await.unwrap();
-        let url = apis.fluent().base_url();
-        let seed = sign_in(&apis).await;
+        let mut world = Self::bare().await;
+        let url = world.apis.fluent().base_url();
+        let seed = sign_in(&world.apis).await;
         let fluent::Client { id, secret, scope } = fluent::API_CLIENT;
-        let yaml = format!(
+        world.yaml = format!(
             r#"
 listeners: {{ main: {{ bind: "127.0.0.1:0" }} }}
 state: {{ {state} }}
@@ -91,14 +86,52 @@ routes:
   fluent: {{ prefix: /fluent, upstream: fluent, token_timeout: 60s }}
   hasty: {{ prefix: /hasty, upstream: fluent, token_timeout: 300ms }}
 "#,
-            ca = folder.path().join("ca.pem").display(),
+            ca = world.path("ca.pem").display(),
         );
+        world
+    }
+
+    /// The same with all presets, each of which gets its tokens by itself.
+    pub(crate) async fn every_preset(state: &str) -> Self {
+        let mut world = Self::bare().await;
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let places = Places {
+            ca: &world.path("ca.pem"),
+            state: Path::new("of the test's own"),
+            listener: any,
+            probes: any,
+            admin: any,
+        };
+        let mut yaml = String::new();
+        for line in config_yaml(&world.apis, &places).lines() {
+            match line.starts_with("state:") {
+                true => yaml.push_str(&format!("state: {{ {state} }}")),
+                false => yaml.push_str(line),
+            }
+            yaml.push('\n');
+        }
+        world.yaml = yaml;
+        world
+    }
+
+    async fn bare() -> Self {
+        let clock = Clock::manual();
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            clock: clock.clone(),
+            token_lifetime: LIFETIME,
+            pause: PAUSE,
+            keep_issued: true,
+            ca_file: Some(folder.path().join("ca.pem")),
+            ..Options::default()
+        };
+        let apis = Apis::start(options).await.unwrap();
         tick(clock.clone());
         Self {
             apis,
             clock,
             folder,
-            yaml,
+            yaml: String::new(),
         }
     }
 
@@ -242,17 +275,28 @@ impl Bearerd {
 
     /// A data call whose caller waits for as long as it takes.
     pub(crate) async fn ask(&self) -> Answer {
-        call(self.client.clone(), self.address, "fluent").await
+        self.get(PATIENT, None).await
     }
 
-    /// The same, beside whatever the test does.
+    /// A data call of any route, for this user of Flow Retail.
+    pub(crate) async fn get(&self, target: &str, user: Option<&str>) -> Answer {
+        call(
+            self.client.clone(),
+            self.address,
+            target.to_owned(),
+            user.map(ToOwned::to_owned),
+        )
+        .await
+    }
+
+    /// [`Self::ask`], beside whatever the test does.
     pub(crate) fn asking(&self) -> JoinHandle<Answer> {
-        tokio::spawn(call(self.client.clone(), self.address, "fluent"))
+        tokio::spawn(call(self.client.clone(), self.address, PATIENT.to_owned(), None))
     }
 
     /// A data call whose caller hardly waits.
     pub(crate) async fn ask_hastily(&self) -> Answer {
-        call(self.client.clone(), self.address, "hasty").await
+        self.get(HASTY, None).await
     }
 
     /// Asks until there is an answer with this word: nothing else is done meanwhile.
@@ -296,9 +340,18 @@ impl Bearerd {
     }
 }
 
-async fn call(client: Client<HttpConnector, Full<Bytes>>, address: SocketAddr, route: &str) -> Answer {
-    let uri = format!("http://{address}/{route}/api/v4.1/order/1");
-    let (head, body) = client.get(uri.parse().unwrap()).await.unwrap().into_parts();
+async fn call(
+    client: Client<HttpConnector, Full<Bytes>>,
+    address: SocketAddr,
+    target: String,
+    user: Option<String>,
+) -> Answer {
+    let mut request = http::Request::get(format!("http://{address}{target}"));
+    if let Some(user) = user {
+        request = request.header("x-flow-user-token", user);
+    }
+    let request = request.body(Full::default()).unwrap();
+    let (head, body) = client.request(request).await.unwrap().into_parts();
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let body = body.collect().await.unwrap().to_bytes();
     Answer {
