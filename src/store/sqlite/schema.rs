@@ -51,7 +51,9 @@ fn is_current(transaction: &Transaction<'_>) -> Result<bool, Fault> {
     let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     if tables == 0 && version == 0 {
-        return Ok(false);
+        // SQLite reads what is missing of a page as zeros, so that the head of a file looks like a new one.
+        let is_new = ends_with_a_page(transaction)?;
+        return if is_new { Ok(false) } else { Err(Fault::Damaged) };
     }
     if application != APPLICATION || version < 1 {
         return Err(Fault::Foreign);
@@ -64,6 +66,16 @@ fn is_current(transaction: &Transaction<'_>) -> Result<bool, Fault> {
     }
     whole(transaction)?;
     Ok(version == VERSION)
+}
+
+/// Whether the file ends where its last page does: it can't change while a transaction reads it.
+fn ends_with_a_page(transaction: &Transaction<'_>) -> Result<bool, Fault> {
+    let page: u32 = transaction.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let length = match transaction.path() {
+        Some(path) => std::fs::metadata(path)?.len(),
+        None => 0,
+    };
+    Ok(length % u64::from(page) == 0)
 }
 
 fn version(transaction: &Transaction<'_>) -> Result<i64, Fault> {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use secrecy::SecretString;
 
 use super::*;
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     store::{AskClaim, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
 };
 
+mod damaged;
 mod sealed;
 
 struct Spot {
@@ -56,6 +58,22 @@ fn ask() -> AskClaim {
         lease: Duration::from_secs(60),
         fingerprint: fingerprint(),
     }
+}
+
+fn keys(texts: &[&str]) -> Keys {
+    let texts: Vec<SecretString> = texts.iter().map(|text| (*text).into()).collect();
+    Keys::of(&texts).unwrap()
+}
+
+fn opened(path: &Path, texts: &[&str]) -> Result<Ledgered<Sqlite>, StoreError> {
+    Ok(Ledgered(Sqlite::open_with(path, keys(texts), Clock::manual(), |_| {
+        false
+    })?))
+}
+
+async fn save(store: &Ledgered<Sqlite>, access: &str) -> Result<Record, StoreError> {
+    let id = random_id()?;
+    store.replace(&key(), id, &tokens(access), &[], &fingerprint()).await
 }
 
 fn secret_of(path: &Path) -> [u8; 32] {

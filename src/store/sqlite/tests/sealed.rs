@@ -1,24 +1,8 @@
 //! Encryption at rest, damage, and the way from the first version of the tables.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::*;
-
-fn keys(texts: &[&str]) -> Keys {
-    let texts: Vec<SecretString> = texts.iter().map(|text| (*text).into()).collect();
-    Keys::of(&texts).unwrap()
-}
-
-fn opened(path: &Path, texts: &[&str]) -> Result<Ledgered<Sqlite>, StoreError> {
-    Ok(Ledgered(Sqlite::open_with(path, keys(texts), Clock::manual(), |_| {
-        false
-    })?))
-}
-
-async fn save(store: &Ledgered<Sqlite>, access: &str) -> Result<Record, StoreError> {
-    let id = random_id()?;
-    store.replace(&key(), id, &tokens(access), &[], &fingerprint()).await
-}
 
 fn holds(path: &Path, text: &str) -> bool {
     let file = fs::read(path).unwrap();
@@ -96,53 +80,6 @@ async fn no_token_is_in_the_file_or_its_journal() {
     let journal = place.path.with_extension("db-journal");
     assert!(fs::metadata(&journal).unwrap().len() > 0);
     assert!(!holds(&journal, "canary"));
-}
-
-/// What a process finds in a file that is damaged at one byte: what was there, or an error.
-fn found(path: &Path, texts: &[&str], secret: [u8; 32], record: &Record) -> Result<(), String> {
-    let opened = Opened::new(path, &keys(texts), |_| false).map_err(|fault| format!("{fault:?}"))?;
-    let connection = opened.connection;
-    let key = Key::of(&"erp".parse().unwrap());
-    if let Ok(found) = row::read(&connection, &keys(texts), &key, true) {
-        assert_eq!(found.as_ref(), Some(record), "another record, or none");
-    }
-    if let Ok(found) = row::subject_secret(&connection, &keys(texts)) {
-        assert_eq!(found, secret, "another key of subjects");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_flipped_byte_anywhere_has_no_effect_or_is_told() {
-    for texts in [&["key"][..], &[]] {
-        let place = place();
-        // Small pages make a small file.
-        let raw = Connection::open(&place.path).unwrap();
-        raw.execute_batch("PRAGMA page_size = 512; VACUUM").unwrap();
-        drop(raw);
-        fs::set_permissions(&place.path, fs::Permissions::from_mode(0o600)).unwrap();
-        let store = opened(&place.path, texts).unwrap();
-        save(&store, "canary").await.unwrap();
-        let other = Key::of(&"other".parse().unwrap());
-        store.claim(&other, ask()).await.unwrap();
-        let record = store.load(&key()).await.unwrap().unwrap();
-        let secret = store.subject_secret().await.unwrap();
-        drop(store);
-        let whole = fs::read(&place.path).unwrap();
-        assert!(whole.len() < 10_000, "{} bytes", whole.len());
-        let damaged = place.directory.path().join("damaged.db");
-        fs::write(&damaged, &whole).unwrap();
-        fs::set_permissions(&damaged, fs::Permissions::from_mode(0o600)).unwrap();
-        let mut told = 0;
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            // A different bit each time, and all of them every eighth.
-            bytes[at] ^= if at % 8 == 0 { 0xff } else { 1 << (at % 8) };
-            fs::write(&damaged, &bytes).unwrap();
-            told += usize::from(found(&damaged, texts, secret, &record).is_err());
-        }
-        assert!(told > 100, "only {told} were told when the file was opened");
-    }
 }
 
 #[tokio::test]
