@@ -19,7 +19,7 @@ use crate::{
         token::{Position, Tokens},
     },
     log,
-    store::{AskClaim, Key, Pending},
+    store::{AskClaim, Hint, Key, Pending},
     template::Scope,
     upstream::{Connection, Exchange, Sent},
 };
@@ -228,6 +228,12 @@ impl Context {
             Step::MarkDead(claim) => Event::MarkedDead(within(store.mark_dead(key, &claim)).await),
             Step::Rest(_) | Step::Connect(_) | Step::Send { .. } => Event::Tick,
         }
+    }
+
+    /// Ends when another process may have changed the record.
+    pub(super) fn changed(&self) -> Hint<'static> {
+        let (store, key) = (self.environment.store.clone(), self.key.clone());
+        Box::pin(async move { store.changed(&key).await })
     }
 
     pub(super) fn ask_claim(&self, id: Id, on: Position, kind: Kind) -> AskClaim {

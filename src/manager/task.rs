@@ -21,7 +21,7 @@ use crate::{
         record::SeedHash,
         token::{Position, Tokens},
     },
-    store::{Key, StoreError, random_id},
+    store::{Hint, Key, StoreError, random_id},
     upstream::{Connection, Exchange},
 };
 
@@ -102,6 +102,7 @@ impl Task {
         let mut closing = self.context.environment.closing.clone();
         let mut open = true;
         let mut doing: Option<Doing> = None;
+        let mut changed: Option<Hint<'static>> = None;
         loop {
             self.publish();
             if !open && self.lifecycle.may_end() {
@@ -119,6 +120,11 @@ impl Task {
                     step => doing = Some(self.perform(step)),
                 }
             }
+            // Kept over its looks at the store, so that nothing is missed between them.
+            match self.lifecycle.waits_for_others() {
+                true => _ = changed.get_or_insert_with(|| self.context.changed()),
+                false => changed = None,
+            }
             let event = tokio::select! {
                 biased;
                 (event, line) = finish(&mut doing) => {
@@ -131,6 +137,10 @@ impl Task {
                     None => { open = false; None }
                 },
                 () = closed(&mut closing), if open => { open = false; None }
+                () = hinted(&mut changed), if doing.is_none() => {
+                    changed = None;
+                    Some(Event::Changed)
+                }
                 () = sleep_until(&clock, wake) => Some(Event::Tick),
             };
             if let Some(event) = event {
@@ -306,6 +316,13 @@ fn seed_tokens(seed: &SecretString, obtained: u64) -> (SeedHash, Arc<Tokens>) {
 async fn finish(doing: &mut Option<Doing>) -> (Event, Option<Line>) {
     match doing {
         Some(doing) => doing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hinted(changed: &mut Option<Hint<'static>>) {
+    match changed {
+        Some(changed) => changed.await,
         None => std::future::pending().await,
     }
 }

@@ -118,6 +118,9 @@ fn random<const N: usize>() -> Result<[u8; N], StoreError> {
 /// What a verb returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// A wait that ends with a hint.
+pub type Hint<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Where chains and claims live, with the verbs of the spend protocol (docs/protocol.md).
 ///
 /// # Laws
@@ -181,6 +184,12 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
 
     /// Removes the record.
     fn forget<'a>(&'a self, key: &'a Key) -> Pending<'a, ()>;
+
+    /// Ends when another process may have changed the record since the call: a hint that may come for nothing or not
+    /// at all, so that whoever waits looks from time to time too. Costs nothing unless somebody waits.
+    fn changed<'a>(&'a self, _key: &'a Key) -> Hint<'a> {
+        Box::pin(std::future::pending())
+    }
 
     /// The random key that subjects' keys are made with, kept in the store.
     fn subject_secret(&self) -> Pending<'_, [u8; 32]>;

@@ -3,6 +3,7 @@
 //! Each command is one statement and so a transaction of its own, durable whatever `synchronous_commit` is for others.
 //! Nothing is prepared or set for longer than it takes, so that a pooler may stand between.
 
+mod changes;
 mod fault;
 mod schema;
 
@@ -14,6 +15,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
+use self::changes::Changes;
 use super::{
     Key,
     remote::{CONNECT_TIMEOUT, Fault, MakeTls, Row, Server, Snapshot, Tls},
@@ -39,6 +41,7 @@ const DURABLE: &str = "WITH durable AS MATERIALIZED (
 pub(super) struct Postgres {
     settings: Settings,
     link: Mutex<Option<Arc<Link>>>,
+    changes: Changes,
 }
 
 /// A connection, and the task that drives it.
@@ -58,6 +61,7 @@ impl Postgres {
         Self {
             settings,
             link: Mutex::default(),
+            changes: Changes::default(),
         }
     }
 
@@ -217,6 +221,24 @@ impl Server for Postgres {
         if let Ok(mut link) = self.link.try_lock() {
             *link = None;
         }
+    }
+
+    fn tell(&self, key: &str) {
+        // Nobody waits for it, and one that is lost is made up for by a look.
+        let Some(link) = self.link.try_lock().ok().and_then(|link| link.clone()) else {
+            return;
+        };
+        let key = key.to_owned();
+        tokio::spawn(async move {
+            // A notification is a commit too; this one needs no sync of the disk.
+            let statement = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&changes::CHANNEL, Type::TEXT), (&key, Type::TEXT)];
+            let _ = link.client.query_typed(statement, &parameters).await;
+        });
+    }
+
+    async fn changed(&self, key: &str) {
+        self.changes.of(&self.settings, key).await;
     }
 
     fn mend(&self, key: &Key) -> String {

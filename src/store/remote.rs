@@ -17,7 +17,7 @@ use std::{
 pub use self::connect::Tls;
 pub(super) use self::connect::{CONNECT_TIMEOUT, MakeTls, connect};
 use super::{
-    Key, Pending, StoreError, document,
+    Hint, Key, Pending, StoreError, document,
     keys::{Keys, SealFault},
     ledger::{Change, Ruling, StoreNow},
     random, random_id,
@@ -123,6 +123,14 @@ pub(super) trait Server: fmt::Debug + Send + Sync + 'static {
 
     /// Gives the connection up: it did not answer in time.
     fn hang_up(&self) -> impl Future<Output = ()> + Send;
+
+    /// Lets other processes know that tokens of this record were saved, or that its claim has ended. Waits for nothing.
+    fn tell(&self, _key: &str) {}
+
+    /// Ends when another process may have let this one know; never, for a server that can't tell.
+    fn changed(&self, _key: &str) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 
     /// What removes a damaged record, in words.
     fn mend(&self, key: &Key) -> String;
@@ -288,6 +296,17 @@ impl<S: Server> Remote<S> {
     }
 }
 
+/// Whether others may wait for this: other tokens, or the end of a claim.
+fn is_news(before: Option<&Record>, change: &Change) -> bool {
+    match (before, change) {
+        (Some(before), Change::Put(after)) => {
+            before.position != after.position || (before.claim.is_some() && after.claim.is_none())
+        }
+        (None, Change::Put(after)) => after.claim.is_none(),
+        (_, Change::Keep | Change::Remove) => false,
+    }
+}
+
 fn told(fault: SealFault) -> Fault {
     Fault::lasting(format!("the key of subjects {fault}"))
 }
@@ -320,6 +339,7 @@ impl<S: Server> Transact for Remote<S> {
                         epoch: 0,
                     };
                     let Ruling { change, answer } = rule(record.as_ref(), now);
+                    let is_news = is_news(record.as_ref(), &change);
                     let row = match change {
                         Change::Keep => return Ok(answer),
                         Change::Put(record) => Some(self.row(key, &record)?),
@@ -327,12 +347,19 @@ impl<S: Server> Transact for Remote<S> {
                     };
                     let seen = snapshot.row.as_ref().map(|row| row.version.as_str());
                     if self.server.swap(key.as_str(), seen, row.as_ref()).await? {
+                        if is_news {
+                            self.server.tell(key.as_str());
+                        }
                         return Ok(answer);
                     }
                 }
             })
             .await
         })
+    }
+
+    fn changed<'a>(&'a self, key: &'a Key) -> Hint<'a> {
+        Box::pin(self.server.changed(key.as_str()))
     }
 
     fn subject_secret(&self) -> Pending<'_, [u8; 32]> {

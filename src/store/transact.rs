@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    AskClaim, Imported, Key, Pending, Portable, TokenStore,
+    AskClaim, Hint, Imported, Key, Pending, Portable, TokenStore,
     ledger::{self, Ruling, StoreNow},
 };
 use crate::credential::{
@@ -25,6 +25,11 @@ pub(super) trait Transact: fmt::Debug + Send + Sync + 'static {
         verb: &'static str,
         rule: impl Fn(Option<&Record>, StoreNow) -> Ruling<A> + Send + Sync + 'static,
     ) -> Pending<'a, A>;
+
+    /// See [`TokenStore::changed`].
+    fn changed<'a>(&'a self, _key: &'a Key) -> Hint<'a> {
+        Box::pin(std::future::pending())
+    }
 
     /// See [`TokenStore::subject_secret`].
     fn subject_secret(&self) -> Pending<'_, [u8; 32]>;
@@ -123,6 +128,10 @@ impl<S: Transact> TokenStore for Ledgered<S> {
 
     fn forget<'a>(&'a self, key: &'a Key) -> Pending<'a, ()> {
         self.0.transact(key, "forget a record", |_, _| ledger::forget())
+    }
+
+    fn changed<'a>(&'a self, key: &'a Key) -> Hint<'a> {
+        self.0.changed(key)
     }
 
     fn subject_secret(&self) -> Pending<'_, [u8; 32]> {

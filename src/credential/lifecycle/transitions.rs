@@ -12,6 +12,7 @@ impl Lifecycle {
             Event::Wanted => self.wanted = true,
             Event::Used => self.used = true,
             Event::Forced => self.forced = true,
+            Event::Changed => self.look_now(now),
             Event::Rejected(position) => self.rejected(position, false, now, &mut notes),
             Event::RejectedAgain(position) => self.rejected(position, true, now, &mut notes),
             Event::Accepted(position) => self.accepted(position),

@@ -137,6 +137,10 @@ pub enum Event {
     Accepted(Position),
     /// An operator asks for a renewal now.
     Forced,
+    /// Another process may have changed the record: a hint, where [`Lifecycle::waits_for_others`].
+    ///
+    /// [`Lifecycle::waits_for_others`]: super::Lifecycle::waits_for_others
+    Changed,
     /// A person signed in: this is the record now.
     SignedIn(Box<Record>),
     /// Answers [`Step::Load`].

@@ -5,9 +5,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::*;
 use crate::{
     clock::Clock,
-    credential::{spec::Fingerprint, token::Tokens},
+    credential::{record::Kind, spec::Fingerprint, token::Tokens},
     store::{
-        Keys, Place, StoreError, TokenStore, conformance, open, random_id,
+        AskClaim, Keys, Place, StoreError, TokenStore, conformance, open, random_id,
         servers::{self, PASSWORD, Running},
     },
 };
@@ -56,6 +56,16 @@ fn key() -> Key {
 
 fn fingerprint() -> Fingerprint {
     Fingerprint::of(["erp"])
+}
+
+fn ask() -> AskClaim {
+    AskClaim {
+        id: random_id().unwrap(),
+        on: Position::default(),
+        kind: Kind::SignIn,
+        lease: std::time::Duration::from_secs(60),
+        fingerprint: fingerprint(),
+    }
 }
 
 async fn save(store: &Arc<dyn TokenStore>, access: &str) -> Result<(), StoreError> {
@@ -131,7 +141,9 @@ async fn what_is_acknowledged_is_on_the_disk_whatever_others_settle_for() {
     };
     let mut lazy = false;
     for nth in 0..5 {
-        save(&store, &nth.to_string()).await.unwrap();
+        // A claim: what is told to others afterwards is lazy.
+        let key = Key::of(&format!("erp_{nth}").parse().unwrap());
+        store.claim(&key, ask()).await.unwrap();
         assert!(is_flushed().await);
         client
             .batch_execute("CREATE TABLE IF NOT EXISTS other (x int); INSERT INTO other VALUES (1)")
@@ -299,4 +311,57 @@ async fn what_accepts_connections_and_says_nothing_is_told_in_time() {
         "{}",
         fault.reason
     );
+}
+
+/// How many connections listen, and the process behind one of them.
+async fn listeners(client: &Client) -> (i64, Option<i32>) {
+    let listening = "SELECT count(*), max(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    let row = client.query_one(listening, &[]).await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// The process that listens once one does, other than this.
+async fn listening(client: &Client, but: Option<i32>) -> i32 {
+    for _ in 0..1_000 {
+        match listeners(client).await {
+            (1, Some(pid)) if Some(pid) != but => return pid,
+            _ => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+        }
+    }
+    panic!("nobody listens");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_told_to_whoever_waits_and_costs_nothing_where_nobody_does() {
+    let Some(server) = servers::postgres(&[], &["fsync=off"]) else {
+        return;
+    };
+    let settings = settings(&server);
+    let here = try_open(&settings, &[]).await.unwrap();
+    let there = try_open(&settings, &[]).await.unwrap();
+    let client = client(&settings).await;
+    save(&there, "nobody waits").await.unwrap();
+    assert_eq!(listeners(&client).await, (0, None));
+
+    let wait = |key: Key| {
+        let here = here.clone();
+        tokio::spawn(async move { here.changed(&key).await })
+    };
+    let patience = std::time::Duration::from_secs(60);
+    let mut last = None;
+    for _ in 0..2 {
+        let other = wait(Key::of(&"other".parse().unwrap()));
+        let waiting = wait(key());
+        let pid = listening(&client, last).await;
+        save(&there, "somebody waits").await.unwrap();
+        tokio::time::timeout(patience, waiting).await.unwrap().unwrap();
+        assert!(!other.is_finished(), "what it waits for has not changed");
+        other.abort();
+        // The connection is lost: it is made again, and meanwhile everybody looks for himself.
+        client
+            .execute("SELECT pg_terminate_backend($1)", &[&pid])
+            .await
+            .unwrap();
+        last = Some(pid);
+    }
 }
