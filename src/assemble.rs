@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
@@ -66,6 +67,16 @@ pub struct Program {
     /// The token managers.
     pub managers: Arc<BTreeMap<CredentialName, Manager>>,
     closing: Closing,
+    retiring: Option<Retiring>,
+}
+
+/// Forgets idle subjects for as long as the program is there.
+struct Retiring(AbortHandle);
+
+impl Drop for Retiring {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Program {
@@ -75,7 +86,13 @@ impl Program {
     /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
         let store = open_store(&config, &clock).await?;
-        Self::over(store, config, clock)
+        let forget_after = config.forget_after;
+        let mut program = Self::over(store.clone(), config, clock.clone())?;
+        if let Some(idle) = forget_after {
+            let retiring = async move { store::keep_retiring(&*store, &clock, idle).await };
+            program.retiring = Some(Retiring(tokio::spawn(retiring).abort_handle()));
+        }
+        Ok(program)
     }
 
     /// Builds it over this store, whatever the config says of one. Must be called within a runtime.
@@ -105,6 +122,7 @@ impl Program {
             metrics,
             managers,
             closing,
+            retiring: None,
         })
     }
 

@@ -236,6 +236,14 @@ fn other_stores_and_settings_that_contradict_are_faults() {
             "state: { store: sqlite, keys: [aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa] }",
             "drawn at random",
         ),
+        (
+            "state: { store: sqlite, forget_after: 23h }",
+            "forgotten that are in use",
+        ),
+        (
+            "state: { store: memory, forget_after: 90d }",
+            "the store `memory` has no `forget_after`",
+        ),
         ("state: { store: sqlite, keys: [] }", "there is no key in this list"),
         ("state: { store: memory, path: x }", "the store `memory` has no `path`"),
         (

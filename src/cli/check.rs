@@ -170,6 +170,7 @@ mod tests {
             admin: None,
             state: State::Memory,
             state_keys: Vec::new(),
+            forget_after: None,
             credentials: [("shop".parse().unwrap(), credential)].into(),
             upstreams: [("shop".parse().unwrap(), upstream)].into(),
             routes: vec![route, everything],

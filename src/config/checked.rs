@@ -25,6 +25,8 @@ pub struct Config {
     pub state: State,
     /// What they are sealed with there: the first seals, each opens. None: they are kept plain.
     pub state_keys: Vec<SecretString>,
+    /// After how long without use a subject's record is removed; `None`: never.
+    pub forget_after: Option<Duration>,
     /// How to authenticate.
     pub credentials: BTreeMap<CredentialName, Credential>,
     /// The APIs.

@@ -268,6 +268,32 @@ pub fn forget() -> Ruling<()> {
     }
 }
 
+/// Whether nobody has used it since `before` (milliseconds since the Unix epoch), and a sign-in grant brings it back.
+/// What is renewed while it is used has an expiry ahead; without one, nobody knows.
+pub fn is_idle(record: &Record, before: u64) -> bool {
+    let comes_back = matches!(record.origin, Origin::SignIn | Origin::None) && record.seeds.is_empty();
+    let is_quiet = record.claim.is_none() && !record.doubt;
+    let waits = record.back_off.is_some_and(|back_off| back_off.until.wall() >= before);
+    let expires = record.tokens.expires.map(|expires| expires.wall());
+    let has_expired = match (expires, &record.tokens.access) {
+        (Some(expires), _) => expires < before,
+        (None, Some(_)) => false,
+        (None, None) => true,
+    };
+    comes_back && is_quiet && !waits && has_expired && record.tokens.obtained < before
+}
+
+/// Removes a record that is idle; whether it was.
+pub fn retire(record: Option<&Record>, before: u64) -> Ruling<bool> {
+    match record {
+        Some(record) if is_idle(record, before) => Ruling {
+            change: Change::Remove,
+            answer: true,
+        },
+        _ => Ruling::keep(false),
+    }
+}
+
 /// Saves a record of another store as it is, unless what is here is newer. Where both hold the same tokens, what either
 /// knows of them is kept: seeds, doubt, and that the other's claim may have sent something.
 pub fn import(record: Option<&Record>, incoming: &Record) -> Ruling<Imported> {

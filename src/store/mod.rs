@@ -13,6 +13,7 @@ mod memory;
 pub mod postgres;
 pub mod redis;
 mod remote;
+mod retire;
 #[cfg(test)]
 #[path = "../../tests/servers/mod.rs"]
 mod servers;
@@ -31,6 +32,7 @@ use std::{
 pub use copy::{Copied, copy};
 pub use keys::Keys;
 pub use remote::Tls;
+pub use retire::{keep_retiring, retire};
 
 use crate::{
     clock::Clock,
@@ -198,13 +200,16 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     fn is_durable(&self) -> bool;
 }
 
-/// What copying chains from one store to another needs besides the verbs.
+/// What going through a store needs besides the verbs: to copy chains to another, to forget what is idle.
 pub trait Portable: TokenStore {
     /// The keys of all records.
     fn keys(&self) -> Pending<'_, Vec<Key>>;
 
     /// Saves a record of another store as it is, unless what is here is newer.
     fn import<'a>(&'a self, key: &'a Key, record: &'a Record) -> Pending<'a, Imported>;
+
+    /// Removes the record if it is idle since `before`, in milliseconds since the Unix epoch; whether it was.
+    fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool>;
 
     /// Takes over the key that another store's subjects are kept under, in the place of this one's own.
     fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()>;

@@ -155,6 +155,11 @@ impl<S: Transact> Portable for Ledgered<S> {
         })
     }
 
+    fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool> {
+        let rule = move |record: Option<&Record>, _| ledger::retire(record, before);
+        self.0.transact(key, "forget an idle record", rule)
+    }
+
     fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()> {
         self.0.adopt_subject_secret(secret)
     }

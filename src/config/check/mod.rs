@@ -221,6 +221,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
         admin,
         state: state?,
         state_keys,
+        forget_after: check.forget_after(&raw.state),
         credentials,
         upstreams,
         routes,

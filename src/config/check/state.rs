@@ -27,6 +27,9 @@ const KEY_VARIETY: usize = 8;
 /// How long a connection to a database may take; one that has gone silent is known to be lost within as much again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whoever uses something every day is not idle.
+const SHORTEST_FORGET: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where Redis listens.
 const REDIS_PORT: u16 = 6379;
 
@@ -68,6 +71,7 @@ impl Check<'_> {
         let all = [
             ("path", raw.path.is_absent(), &[Sqlite][..]),
             ("keys", raw.keys.is_absent(), &[Sqlite, Postgres, Redis]),
+            ("forget_after", raw.forget_after.is_absent(), &[Sqlite, Postgres, Redis]),
             ("url", raw.url.is_absent(), servers),
             ("password", raw.password.is_absent(), servers),
             ("tls", raw.tls.is_absent(), servers),
@@ -88,6 +92,19 @@ impl Check<'_> {
                 self.fault_at_key(&at.key(key), format!("the store `{name}` has no `{key}`"), hint);
             }
         }
+    }
+
+    /// After how long idle subjects are forgotten.
+    pub(super) fn forget_after(&self, field: &Field<raw::State>) -> Option<Duration> {
+        let span = field.given()?.forget_after.given()?.0;
+        if span < SHORTEST_FORGET {
+            self.fault(
+                &KeyPath::of(["state"]).key("forget_after"),
+                "subjects would be forgotten that are in use".into(),
+                Some("give a day at least; most give months".into()),
+            );
+        }
+        Some(span)
     }
 
     fn state_keys(&self, raw: &raw::State, at: &KeyPath) -> Vec<SecretString> {

@@ -82,6 +82,9 @@ pub struct State {
     /// first seals, each opens; so a key is replaced by adding the new one last, then first, then alone. Absent: tokens
     /// are kept as they are.
     pub keys: Field<Vec<Field<Text>>>,
+    /// Forgets a subject that nobody has used for so long, where its credential signs in by itself: one day at least.
+    /// Absent: none is forgotten.
+    pub forget_after: Field<Span>,
     /// The server of `postgres` (`postgres://USER@HOST:5432/DATABASE`) or `redis` (`rediss://HOST:6379/0`; `redis:` is
     /// plain).
     pub url: Field<Text>,
