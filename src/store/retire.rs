@@ -120,7 +120,7 @@ mod tests {
         for name in names {
             let on = sign_in(&*store, &subject(name), &clock).await;
             match name {
-                "claimed" => drop(claim(&*store, &subject(name), on).await),
+                "claimed" => _ = claim(&*store, &subject(name), on).await,
                 "in_doubt" => {
                     let claim = claim(&*store, &subject(name), on).await;
                     store.release(&subject(name), &claim, None, true).await.unwrap();
