@@ -18,7 +18,12 @@ use base64::{
 use bearerd::demo::flow_retail;
 use secrecy::ExposeSecret;
 
-use crate::world::{Bearerd, World};
+use tempfile::TempDir;
+
+use crate::{
+    servers::{self, PASSWORD},
+    world::{Bearerd, World},
+};
 
 /// How many access tokens' lifetimes pass.
 const LIFETIMES: usize = 8;
@@ -84,28 +89,31 @@ fn holds(content: &[u8], token: &str) -> bool {
     content.windows(token.len()).any(|window| window == token.as_bytes())
 }
 
+/// What the files of a directory and of those in it hold; one of them may be gone again.
+fn contents(directory: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let read = |path: &Path| match path.is_dir() {
+        true => contents(path),
+        false => fs::read(path).into_iter().collect(),
+    };
+    entries.flat_map(|entry| read(&entry.path())).collect()
+}
+
 /// Each content that any file of the directory has had, as far as anybody who looks all the time can see.
 fn watch(directory: &Path, ended: Arc<AtomicBool>) -> thread::JoinHandle<BTreeSet<Vec<u8>>> {
     let directory = directory.to_owned();
     thread::spawn(move || {
         let mut seen = BTreeSet::new();
         while !ended.load(Ordering::Relaxed) {
-            for entry in fs::read_dir(&directory).unwrap().flatten() {
-                // A journal may be gone again.
-                seen.extend(fs::read(entry.path()));
-            }
+            seen.extend(contents(&directory));
         }
         seen
     })
 }
 
-/// Lets tokens be spent and replaced; everything that was to be seen of the state, and every token issued.
-async fn lived(keys: &str) -> (BTreeSet<Vec<u8>>, Vec<u8>, Vec<String>) {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("state.db");
-    let world = World::every_preset(&format!("store: sqlite, path: \"{}\"{keys}", file.display())).await;
-    let ended = Arc::new(AtomicBool::new(false));
-    let watching = watch(directory.path(), ended.clone());
+/// Lets tokens be spent and replaced: every one that was issued.
+async fn lived(state: &str) -> Vec<String> {
+    let world = World::every_preset(state).await;
     let bearerd = world.start().await;
     for _ in 0..LIFETIMES {
         call_all(&bearerd).await;
@@ -113,21 +121,60 @@ async fn lived(keys: &str) -> (BTreeSet<Vec<u8>>, Vec<u8>, Vec<String>) {
     }
     call_all(&bearerd).await;
     assert!(bearerd.stop().await);
-    ended.store(true, Ordering::Relaxed);
-    let seen = watching.join().unwrap();
     let issued = world.apis.all().into_iter().flat_map(|api| api.issued());
     let mut tokens: Vec<String> = issued.map(|token| token.expose_secret().to_owned()).collect();
     tokens.extend(flow_retail::USERS.iter().map(|user| user.token.to_owned()));
-    (seen, fs::read(file).unwrap(), tokens)
+    tokens
 }
+
+/// The same, and everything that was to be seen in this directory meanwhile.
+async fn lived_watched(directory: &Path, state: &str) -> (BTreeSet<Vec<u8>>, Vec<String>) {
+    let ended = Arc::new(AtomicBool::new(false));
+    let watching = watch(directory, ended.clone());
+    let tokens = lived(state).await;
+    ended.store(true, Ordering::Relaxed);
+    let mut seen = watching.join().unwrap();
+    seen.extend(contents(directory));
+    (seen, tokens)
+}
+
+/// A file of SQLite in this directory.
+fn sqlite(directory: &TempDir) -> String {
+    format!(
+        "store: sqlite, path: \"{}\"",
+        directory.path().join("state.db").display()
+    )
+}
+
+const KEYS: &str = ", keys: [\"0123456789-0123456789-0123456789\"]";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_keys_the_file_and_its_journal_show_no_token() {
-    let (seen, file, tokens) = lived(", keys: [\"0123456789-0123456789-0123456789\"]").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (seen, tokens) = lived_watched(directory.path(), &(sqlite(&directory) + KEYS)).await;
     let pieces = pieces(&tokens);
     assert!(tokens.len() > 8 * LIFETIMES && pieces.len() > tokens.len());
     assert!(seen.len() > LIFETIMES, "{} contents were seen", seen.len());
-    for content in seen.iter().chain([&file]) {
+    for content in &seen {
+        assert_eq!(shows(content, &pieces), 0, "of {} bytes", content.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_keys_the_files_of_redis_show_no_token() {
+    let Some(server) = servers::redis(&[], &[]) else { return };
+    let state = format!(
+        "store: redis, url: \"redis://127.0.0.1:{}\", password: {PASSWORD}",
+        server.port
+    );
+    let pieces = pieces(&lived(&(state + KEYS)).await);
+    let files = contents(server.path());
+    let written = files.iter().map(Vec::len).max().unwrap_or_default();
+    assert!(
+        written > 10_000,
+        "its file of {written} bytes keeps all that was written"
+    );
+    for content in &files {
         assert_eq!(shows(content, &pieces), 0, "of {} bytes", content.len());
     }
 }
@@ -135,7 +182,9 @@ async fn with_keys_the_file_and_its_journal_show_no_token() {
 /// That the search finds what is there; and that without keys too, what was spent is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_keys_the_file_shows_what_is_in_use_and_nothing_that_was_spent() {
-    let (seen, file, tokens) = lived("").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (seen, tokens) = lived_watched(directory.path(), &sqlite(&directory)).await;
+    let file = fs::read(directory.path().join("state.db")).unwrap();
     assert!(seen.iter().any(|content| shows(content, &pieces(&tokens)) > 0));
     let shown = tokens.iter().filter(|token| holds(&file, token)).count();
     // An access token each, and a refresh token where there is one.
