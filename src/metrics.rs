@@ -57,6 +57,7 @@ pub struct Metrics {
     usable: Family<CredentialLabels, Gauge>,
     generation: Family<CredentialLabels, Gauge>,
     expires: Family<CredentialLabels, Gauge>,
+    grant_ends: Family<CredentialLabels, Gauge>,
     unsaved: Family<CredentialLabels, Gauge>,
     log_dropped: Counter,
 }
@@ -112,6 +113,13 @@ impl Metrics {
             "When the held token expires, in seconds since the Unix epoch; 0 where it doesn't say",
             expires.clone(),
         );
+        let grant_ends = Family::default();
+        registry.register(
+            "grant_dies_timestamp_seconds",
+            "When a person has to sign in again unless the grant is renewed before, in seconds since the Unix epoch; \
+             0 where nothing says so or nobody is needed",
+            grant_ends.clone(),
+        );
         let unsaved = Family::default();
         registry.register(
             "tokens_unsaved",
@@ -136,6 +144,7 @@ impl Metrics {
             usable,
             generation,
             expires,
+            grant_ends,
             unsaved,
             log_dropped,
         }
@@ -189,6 +198,13 @@ impl Metrics {
         self.expires
             .get_or_create(&labels)
             .set(expires_wall_ms.map_or(0, |ms| (ms / 1000) as i64));
+    }
+
+    /// When the grant of a credential without subjects ends, so that a person is needed.
+    pub fn grant_dies(&self, credential: &CredentialName, wall_ms: Option<u64>) {
+        self.grant_ends
+            .get_or_create(&Self::credential(credential))
+            .set(wall_ms.map_or(0, |ms| (ms / 1000) as i64));
     }
 
     /// How many tokens in use are not saved.

@@ -78,7 +78,7 @@ pub struct CredentialStatus {
     pub expires: Option<Moment>,
     /// When it is renewed, if it is in use.
     pub next_renewal: Option<Moment>,
-    /// When the grant dies unused.
+    /// When a person has to sign in again unless the grant is renewed before, where that is known.
     pub dies: Option<Moment>,
     /// The last thing that went wrong, if it still matters.
     pub last_error: Option<LastError>,

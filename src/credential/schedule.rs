@@ -27,10 +27,20 @@ pub fn renew_at(tokens: &Tokens, min_age: Duration, chance: f64) -> Option<Deadl
 }
 
 /// When to renew an idle grant, so that its refresh token doesn't die unused: at nine tenths of its life.
-pub fn keep_alive_at(tokens: &Tokens) -> Option<Deadline> {
-    let dies = tokens.dies?;
-    let lifetime = Duration::from_millis(dies.wall().saturating_sub(tokens.obtained));
-    Some(dies.earlier(lifetime / 10))
+pub fn keep_alive_at(dies: Deadline, obtained: u64) -> Deadline {
+    let lifetime = Duration::from_millis(dies.wall().saturating_sub(obtained));
+    dies.earlier(lifetime / 10)
+}
+
+/// A renewal sooner than this after the one before says nothing of what it prolongs: servers round to seconds.
+const TELLING: Duration = Duration::from_secs(60);
+
+/// Whether a renewal has prolonged the life of its grant; `None` where that can't be told.
+pub fn prolonged(before: &Tokens, after: &Tokens) -> Option<bool> {
+    let elapsed = after.obtained.checked_sub(before.obtained)?;
+    let gained = after.dies?.wall().saturating_sub(before.dies?.wall());
+    // A life that starts anew gains what has elapsed, one with a fixed end nothing.
+    (u128::from(elapsed) >= TELLING.as_millis()).then_some(gained > elapsed / 2)
 }
 
 /// What went wrong, as far as the length of a wait depends on it.

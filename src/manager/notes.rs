@@ -58,6 +58,10 @@ impl Context {
                 tracing::warn!(target: log::TOKEN, credential,
                     "the API rejects fresh tokens too: its rejections pass through for a while");
             }
+            Note::Ending(at, why) => {
+                tracing::warn!(target: log::TOKEN, credential, why = why.as_str(), dies = words::moment(*at),
+                    hint = words::before_the_end(spec, *at, *why), "this grant dies soon, and a person has to sign in");
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ pub struct Status {
     pub expires: Option<u64>,
     /// When it is renewed if it is in use.
     pub renews: Option<u64>,
-    /// When the grant dies unused.
+    /// When a person has to sign in again unless the grant is renewed before, where that is known.
     pub dies: Option<u64>,
     /// Whether tokens are in use that the store has not taken.
     pub unsaved: bool,
@@ -96,10 +96,14 @@ impl Snapshot {
             obtained: tokens.map(|tokens| tokens.obtained),
             expires: tokens.and_then(|tokens| tokens.expires).map(|at| at.wall()),
             renews: lifecycle.renew_at().map(|at| at.wall()),
-            dies: tokens.and_then(|tokens| tokens.dies).map(|at| at.wall()),
+            dies: lifecycle.ends(now).map(|at| at.wall()),
             unsaved: lifecycle.is_unsaved(),
             error,
-            advice: trouble.as_ref().and_then(|trouble| words::what_to_do(spec, trouble)),
+            advice: match (&trouble, lifecycle.near_end(now)) {
+                (Some(trouble), _) => words::what_to_do(spec, trouble),
+                (None, Some((at, why))) => Some(words::before_the_end(spec, at, why)),
+                (None, None) => None,
+            },
             store_fails: trouble
                 .filter(|trouble| matches!(trouble, Trouble::Store(_)))
                 .map(|trouble| words::token_error(spec, &trouble)),

@@ -273,6 +273,7 @@ impl Task {
             environment
                 .metrics
                 .token(&spec.name, snapshot.usable, generation, snapshot.expires);
+            environment.metrics.grant_dies(&spec.name, snapshot.dies);
             self.shared.snapshot.store(Some(Arc::new(snapshot)));
         }
     }

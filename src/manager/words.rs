@@ -1,10 +1,13 @@
 //! Troubles in an operator's words: what happened, and what to do next.
 
 use super::TokenError;
-use crate::credential::{
-    Spec,
-    lifecycle::Trouble,
-    reply::{About, Lost, Refusal},
+use crate::{
+    clock::Deadline,
+    credential::{
+        Spec,
+        lifecycle::{Ending, Trouble},
+        reply::{About, Lost, Refusal},
+    },
 };
 
 /// What happened, in a sentence.
@@ -56,6 +59,27 @@ pub(super) fn what_to_do(spec: &Spec, trouble: &Trouble) -> Option<String> {
         Trouble::Lost(_) | Trouble::RefusedElsewhere => return None,
     };
     Some(advice)
+}
+
+/// What to do about the end of a grant, ahead of it.
+pub(super) fn before_the_end(spec: &Spec, at: Deadline, why: Ending) -> String {
+    let name = &spec.name;
+    let (at, login) = (moment(at), login_advice(spec));
+    match why {
+        Ending::Unused => format!(
+            "its refresh token dies unused at {at}: use it before, have it renewed with `keep_alive: true` in \
+             credentials.{name}, or {login}"
+        ),
+        Ending::Fixed => format!("{login} before {at}: its session ends then, and no renewal prolongs it"),
+        Ending::Last => format!("{login} before {at}: its access token expires then, and it can't be renewed"),
+    }
+}
+
+/// A moment as people and machines read it: RFC 3339, in UTC.
+pub(super) fn moment(at: Deadline) -> String {
+    let milliseconds = i64::try_from(at.wall()).unwrap_or(i64::MAX);
+    let stamp = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX);
+    format!("{stamp:.0}")
 }
 
 fn login_advice(spec: &Spec) -> String {

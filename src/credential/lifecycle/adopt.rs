@@ -128,6 +128,7 @@ impl Lifecycle {
                 if record.back_off.is_none() {
                     self.pause = None;
                 }
+                let (fixed, told) = self.end_so_far(record.position, &record.tokens);
                 self.held = Some(Held {
                     position: record.position,
                     begun_by: record.begun_by,
@@ -139,6 +140,8 @@ impl Lifecycle {
                     saved: true,
                     rejected: false,
                     on_trial: false,
+                    fixed,
+                    told,
                 });
             }
         }

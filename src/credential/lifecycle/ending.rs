@@ -139,6 +139,7 @@ impl Lifecycle {
         let position = claim.brings();
         self.pause = None;
         self.used = false;
+        let (fixed, told) = self.end_so_far(position, &tokens);
         self.held = Some(Held {
             position,
             begun_by: self.held.as_ref().map_or_else(Vec::new, |held| held.begun_by.clone()),
@@ -153,6 +154,8 @@ impl Lifecycle {
             saved: false,
             rejected: false,
             on_trial: spend.why == Why::Rejected,
+            fixed,
+            told,
         });
     }
 }

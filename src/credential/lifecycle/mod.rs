@@ -14,6 +14,7 @@
 
 mod adopt;
 mod doubt;
+mod end;
 mod ending;
 mod need;
 mod offer;
@@ -26,6 +27,7 @@ mod words;
 
 use std::sync::Arc;
 
+pub use self::end::Ending;
 pub use self::offer::{Offer, Trouble};
 pub use self::words::{Event, Note, Step, StoreFault, Why};
 

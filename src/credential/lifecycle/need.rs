@@ -96,15 +96,20 @@ impl Lifecycle {
         let Some(held) = &self.held else {
             return self.is_called_for().then_some(Why::None);
         };
+        let is_dying = self.keep_alive_at(now).is_some_and(|at| at.has_passed(now));
         if !self.is_usable(now) {
             let why = match () {
                 () if held.rejected => Why::Rejected,
                 () if held.tokens.access.is_none() => Why::None,
                 () => Why::Expired,
             };
-            return self.is_called_for().then_some(why);
+            return match self.is_called_for() {
+                true => Some(why),
+                // An idle grant's access token has expired long before.
+                false => is_dying.then_some(Why::KeepAlive),
+            };
         }
-        if self.keep_alive_at().is_some_and(|at| at.has_passed(now)) {
+        if is_dying {
             return Some(Why::KeepAlive);
         }
         let due = self.renew_at().is_some_and(|at| at.has_passed(now));
@@ -123,14 +128,6 @@ impl Lifecycle {
             self.rules.policy.min_age,
             f64::from(self.rules.chance) / 1000.0,
         )
-    }
-
-    pub(super) fn keep_alive_at(&self) -> Option<Deadline> {
-        let policy = &self.rules.policy;
-        let held = self.held.as_ref().filter(|held| !held.dead)?;
-        (policy.keep_alive || policy.refresh_lifetime.is_some())
-            .then(|| schedule::keep_alive_at(&held.tokens))
-            .flatten()
     }
 
     pub(super) fn way(&self) -> Way {
@@ -160,7 +157,7 @@ impl Lifecycle {
             && !(self.wanted || self.used || self.forced)
             && !(self.rules.policy.keep_alive || self.rules.policy.required)
             && self.pause.is_none()
-            && self.keep_alive_at().is_none()
+            && self.keep_alive_at(now).is_none()
     }
 
     /// When resting ends by itself.
@@ -173,7 +170,8 @@ impl Lifecycle {
         [
             self.pause.as_ref().map(|pause| pause.until),
             self.look_again,
-            self.keep_alive_at(),
+            self.keep_alive_at(now),
+            self.tells_at(now),
             self.renew_at(),
             held.and_then(|held| held.tokens.expires),
         ]

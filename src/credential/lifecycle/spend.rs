@@ -234,6 +234,7 @@ impl Lifecycle {
     /// What a reply to these tokens leaves unsaid.
     pub(super) fn complete(&self, mut tokens: Tokens, kind: Kind, sent: Option<&Tokens>, now: Now) -> Tokens {
         let policy = &self.rules.policy;
+        let mut kept_until = None;
         if tokens.expires.is_none() {
             tokens.expires = policy.assume_lifetime.map(|lifetime| Deadline::after(now, lifetime));
         }
@@ -243,9 +244,12 @@ impl Lifecycle {
             && let Some(sent) = sent
         {
             tokens.refresh = sent.refresh.clone();
+            // It is the same one, and dies when it was said to.
+            kept_until = sent.dies;
         }
         if tokens.dies.is_none() && tokens.refresh.is_some() {
-            tokens.dies = policy.refresh_lifetime.map(|lifetime| Deadline::after(now, lifetime));
+            let lifetime = policy.refresh_lifetime;
+            tokens.dies = lifetime.map(|lifetime| Deadline::after(now, lifetime)).or(kept_until);
         }
         tokens
     }

@@ -32,6 +32,10 @@ pub(super) struct Held {
     pub(super) rejected: bool,
     /// It was obtained because of a rejection, and the API has not accepted it yet.
     pub(super) on_trial: bool,
+    /// A renewal has not prolonged its grant: no other will.
+    pub(super) fixed: bool,
+    /// How often its end was told.
+    pub(super) told: usize,
 }
 
 /// A wait after a failure.

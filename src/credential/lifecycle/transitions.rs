@@ -40,6 +40,7 @@ impl Lifecycle {
             Event::MarkedDead(answer) => self.marked_dead(answer, now, &mut notes),
         }
         self.settle(now, &mut notes);
+        self.tell_of_end(now, &mut notes);
         notes
     }
 }

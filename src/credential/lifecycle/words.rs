@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Ending;
 use crate::{
     clock::Deadline,
     credential::{
@@ -194,4 +195,6 @@ pub enum Note {
     Foreign(Position),
     /// A fresh token was rejected too: rejections pass through for a while.
     Cooldown,
+    /// The grant ends then, and a person has to sign in again.
+    Ending(Deadline, Ending),
 }
