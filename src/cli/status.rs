@@ -88,7 +88,7 @@ fn write(status: &Status, now: Moment, output: &mut dyn Write) -> io::Result<()>
     }
     writeln!(output)?;
     let dash = || "-".to_owned();
-    let rows: Vec<[String; 6]> = status
+    let rows: Vec<[String; 7]> = status
         .credentials
         .iter()
         .map(|credential| {
@@ -101,10 +101,19 @@ fn write(status: &Status, now: Moment, output: &mut dyn Write) -> io::Result<()>
                 position.map_or_else(dash, |(chain, generation)| format!("{chain}.{generation}")),
                 credential.expires.map_or_else(dash, |at| relative(at, now)),
                 credential.next_renewal.map_or_else(dash, |at| relative(at, now)),
+                credential.dies.map_or_else(dash, |at| relative(at, now)),
             ]
         })
         .collect();
-    let head = ["CREDENTIAL", "STATE", "SUBJECTS", "GENERATION", "EXPIRES", "RENEWS"];
+    let head = [
+        "CREDENTIAL",
+        "STATE",
+        "SUBJECTS",
+        "GENERATION",
+        "EXPIRES",
+        "RENEWS",
+        "GRANT DIES",
+    ];
     table::write(output, head, &rows)?;
     for credential in &status.credentials {
         let name = &credential.name;
@@ -175,7 +184,7 @@ mod tests {
             obtained: Some(Moment(500_000)),
             expires: Some(Moment(1_000_000 + 3_725_000)),
             next_renewal: Some(Moment(1_000_000 + 61_000)),
-            dies: None,
+            dies: Some(Moment(1_000_000 + 86_400_000)),
             last_error: None,
             what_to_do: None,
             unsaved: true,
@@ -185,6 +194,7 @@ mod tests {
             state: "login_required".into(),
             expires: Some(Moment(970_000)),
             next_renewal: None,
+            dies: None,
             last_error: Some(LastError {
                 at: Moment(100_000),
                 code: "refused".into(),
@@ -212,9 +222,9 @@ mod tests {
 bearerd 1.2.3, up for 1 d 1 h: degraded
   the store can't be written
 
-CREDENTIAL  STATE            SUBJECTS  GENERATION  EXPIRES      RENEWS
-fluent      live, not saved  -         1.12        in 1 h 2 min  in 1 min 1 s
-pos         login_required   -         1.12        30 s ago      -
+CREDENTIAL  STATE            SUBJECTS  GENERATION  EXPIRES      RENEWS  GRANT DIES
+fluent      live, not saved  -         1.12        in 1 h 2 min  in 1 min 1 s  in 1 d 0 h
+pos         login_required   -         1.12        30 s ago      -  -
 
 pos: no usable token: invalid_grant (15 min 0 s ago)
   what to do: bearerd login pos

@@ -4,6 +4,7 @@
 
 mod client;
 mod doubt;
+mod ends;
 mod faulty_store;
 mod held_token;
 mod lifetimes;
@@ -13,6 +14,7 @@ mod outcomes;
 mod refusals;
 mod rejections;
 mod restart;
+mod rolling;
 mod seeds;
 mod stage;
 mod store_trouble;

@@ -254,6 +254,10 @@ impl Bearerd {
         self.program.managers[&"fluent".parse().unwrap()].status()
     }
 
+    pub(crate) fn metrics(&self) -> String {
+        self.program.metrics.page()
+    }
+
     /// Waits until its Fluent credential stands like this.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Status) -> bool) {
         eventually(what, || condition(&self.status())).await;
