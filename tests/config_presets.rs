@@ -44,6 +44,24 @@ fn fluent_commerce_speaks_in_the_query_and_its_refresh_tokens_work_once() {
 }
 
 #[test]
+fn the_scope_of_a_refresh_can_be_left_out() {
+    // Fluent Commerce's document sends it; others take it as a wish for another one (RFC 6749 §6).
+    for preset in ["fluent-commerce", "fluent-commerce-integration"] {
+        let a = credential(&format!(
+            "{{ preset: {preset}, params: {{ account: a, client_id: c, client_secret: s }}, \
+             refresh: {{ request: {{ fields: {{ scope: ~ }} }} }} }}"
+        ));
+        let a = spec(&a, "a");
+        assert!(sign_in(a).contains(" scope="), "{}", sign_in(a));
+        assert_eq!(
+            refresh(a),
+            "POST https://a.api.fluentretail.com/oauth/token\n? refresh_token=<token:refresh> client_id=c \
+             client_secret=s grant_type=refresh_token"
+        );
+    }
+}
+
+#[test]
 fn pos_sends_basic_and_body_and_its_refresh_token_in_a_header() {
     // A slash too many at its end is no matter.
     let given = "base_url: https://pos.example/, username: u, password: p";

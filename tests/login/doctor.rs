@@ -144,3 +144,29 @@ fn a_clock_that_is_off_and_a_wrong_path_are_warned_of() {
     assert!(table.contains("answers 404: check the path"), "{table}");
     assert!(table.contains("s ahead of its clock"), "{table}");
 }
+
+#[test]
+fn a_path_that_is_known_by_its_method_alone_is_no_wrong_path() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let read = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]);
+            let status = match head.starts_with("POST /token ") {
+                true if head.contains("canary") => "500 A Credential",
+                true => "400 Bad Request",
+                false => "404 Not Found",
+            };
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let (code, table) = doctor(&config(&url, ""), &[]);
+    assert_eq!(code, 0, "{table}");
+    let endpoint = lines(&table, "a: token endpoint");
+    assert!(endpoint.iter().all(|line| line.starts_with("ok")), "{table}");
+    assert!(table.contains("it answers (400)"), "{table}");
+}

@@ -12,6 +12,9 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// Something, after how long.
+type After<T> = (Duration, T);
+
 /// A machine, and the time that goes by for it.
 struct Life {
     clock: Clock,
@@ -54,7 +57,7 @@ impl Life {
     }
 
     /// Lets its timers run, idle, for so long: what it told after how long, and what it asked for, which ends it.
-    fn idle(&mut self, span: Duration) -> (Vec<(Duration, Ending)>, Option<(Duration, Why)>) {
+    fn idle(&mut self, span: Duration) -> (Vec<After<Ending>>, Option<After<Why>>) {
         let start = self.clock.now();
         let end = Deadline::after(start, span);
         let mut told = Vec::new();
