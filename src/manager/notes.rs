@@ -60,7 +60,7 @@ impl Context {
             }
             Note::Ending(at, why) => {
                 tracing::warn!(target: log::TOKEN, credential, why = why.as_str(), dies = words::moment(*at),
-                    hint = words::before_the_end(spec, *at, *why), "this grant dies soon, and a person has to sign in");
+                    hint = words::about_the_end(spec, *at, *why, environment.clock.now()), "this grant dies soon, and a person has to sign in");
             }
         }
     }

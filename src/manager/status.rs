@@ -101,7 +101,7 @@ impl Snapshot {
             error,
             advice: match (&trouble, lifecycle.near_end(now)) {
                 (Some(trouble), _) => words::what_to_do(spec, trouble),
-                (None, Some((at, why))) => Some(words::before_the_end(spec, at, why)),
+                (None, Some((at, why))) => Some(words::about_the_end(spec, at, why, now)),
                 (None, None) => None,
             },
             store_fails: trouble

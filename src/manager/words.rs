@@ -2,7 +2,7 @@
 
 use super::TokenError;
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, Now},
     credential::{
         Spec,
         lifecycle::{Ending, Trouble},
@@ -61,11 +61,13 @@ pub(super) fn what_to_do(spec: &Spec, trouble: &Trouble) -> Option<String> {
     Some(advice)
 }
 
-/// What to do about the end of a grant, ahead of it.
-pub(super) fn before_the_end(spec: &Spec, at: Deadline, why: Ending) -> String {
+/// What to do about the end of a grant, ahead of it or after it.
+pub(super) fn about_the_end(spec: &Spec, at: Deadline, why: Ending, now: Now) -> String {
     let name = &spec.name;
+    let has_passed = at.has_passed(now);
     let (at, login) = (moment(at), login_advice(spec));
     match why {
+        _ if has_passed => format!("{login}: its session ended at {at}, as far as its lifetime says"),
         Ending::Unused => format!(
             "its refresh token dies unused at {at}: use it before, have it renewed with `keep_alive: true` in \
              credentials.{name}, or {login}"

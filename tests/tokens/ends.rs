@@ -68,6 +68,14 @@ async fn a_session_that_cannot_be_renewed_says_when_a_person_is_needed() {
     );
     assert!(status.usable && status.last_error.is_none());
     assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+
+    stage.clock.advance(DAY * 8);
+    let ended = |said: &Option<String>| {
+        said.as_ref()
+            .is_some_and(|said| said.contains("its session ended at 20"))
+    };
+    bearerd.until("after its end", |status| ended(&status.what_to_do)).await;
+    assert_eq!(bearerd.hasty().await.word(), "503 login_required");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,11 +113,12 @@ impl Lifecycle {
         }
     }
 
-    /// When there will be something to tell.
+    /// When there will be something to tell, and when it ends.
     pub(super) fn tells_at(&self, now: Now) -> Option<Deadline> {
         let (at, why) = self.end(now)?;
         let ahead = self.spans(at, why).into_iter().map(|span| at.earlier(span));
         ahead
+            .chain([at])
             .filter(|at| !at.has_passed(now))
             .min_by_key(|at| at.remaining(now))
     }
