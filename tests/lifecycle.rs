@@ -404,6 +404,44 @@ fn law_6_a_fresh_token_that_is_rejected_too_starts_a_cooldown() {
 }
 
 #[test]
+fn law_6_a_token_of_another_process_that_is_rejected_too_starts_no_cooldown() {
+    let mut world = signed_in(2);
+    expire(&mut world, 0);
+    world.recover(0).unwrap();
+    // The second process has what the first replaced; the API has revoked both.
+    let now = world.clock.now();
+    let old = world.processes[1].position().unwrap();
+    world.processes[1].handle(Event::Rejected(old), now);
+    let newer = step_to_offer(&mut world, 1);
+    assert!(newer > old && world.server.spends == 1, "adopted, not obtained");
+    let notes = world.processes[1].handle(Event::RejectedAgain(newer), now);
+    assert!(
+        !notes.contains(&bearerd::credential::lifecycle::Note::Cooldown),
+        "{notes:?}"
+    );
+    let fresh = step_to_offer(&mut world, 1);
+    assert!(fresh > newer && world.server.spends == 2);
+    // What it has obtained itself is another matter.
+    let notes = world.processes[1].handle(Event::RejectedAgain(fresh), now);
+    assert!(
+        notes.contains(&bearerd::credential::lifecycle::Note::Cooldown),
+        "{notes:?}"
+    );
+    assert_eq!(world.server.reuses, 0);
+}
+
+/// Steps a process until it offers a token.
+fn step_to_offer(world: &mut World, process: usize) -> bearerd::credential::token::Position {
+    for _ in 0..50 {
+        if let Offer::Token(position) = world.processes[process].offer(world.clock.now()) {
+            return position;
+        }
+        world.advance(process, Fault::None);
+    }
+    panic!("it never offers a token");
+}
+
+#[test]
 fn law_6_an_accepted_token_may_be_rejected_again_at_once() {
     let mut world = signed_in(1);
     for _ in 0..3 {

@@ -29,6 +29,24 @@ async fn load(stage: &Stage, programs: &[Bearerd]) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_nobody_has_asked_yet_looks_for_another_ones_sign_in_before_it_refuses() {
+    let stage = Stage::new().await;
+    let seeded = stage.seeded("").await;
+    let (before, after) = seeded.split_once("seed: ").unwrap();
+    let unseeded = format!("{before}{}", after.split_once(", ").unwrap().1);
+    let waiting = stage.start(&unseeded).await;
+    waiting
+        .until("it knows of nobody", |status| status.state == "login_required")
+        .await;
+    let other = stage.start(&seeded).await;
+    assert_eq!(other.get(PATIENT).await.word(), "200");
+    stage.clock.advance(Duration::from_secs(6));
+    // The first caller, and no other before it.
+    assert_eq!(waiting.get(PATIENT).await.word(), "200");
+    assert_eq!(stage.fluent_counts().spends, 1);
+}
+
 async fn race(sign_ins: u64, first_spends: u64, yaml: impl AsyncFnOnce(&Stage) -> String) {
     let stage = Stage::with(|options| options.token_lifetime = Duration::from_secs(3600)).await;
     let yaml = yaml(&stage).await;

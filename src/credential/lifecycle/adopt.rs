@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Lifecycle, Note, StoreFault, Trouble, Why,
     state::{Held, Pause, Phase},
-    wait::LOOK_WHILE_YIELDING,
+    wait::{LOOK_WHILE_LOGIN_REQUIRED, LOOK_WHILE_YIELDING},
 };
 use crate::{
     clock::{Deadline, Now},
@@ -46,6 +46,7 @@ impl Lifecycle {
             .as_ref()
             .is_some_and(|(hash, _)| record.as_ref().is_none_or(|record| !record.seeds.contains(hash)));
         self.look_again = None;
+        self.looked_until = Some(Deadline::after(now, LOOK_WHILE_LOGIN_REQUIRED));
         self.phase = Phase::Resting;
         if unseen {
             let id = self.draw_id();
@@ -140,6 +141,7 @@ impl Lifecycle {
                     saved: true,
                     rejected: false,
                     on_trial: false,
+                    adopted: true,
                     fixed,
                     told,
                 });

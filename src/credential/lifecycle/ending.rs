@@ -103,6 +103,7 @@ impl Lifecycle {
                 self.adopt(Some(record), now, &mut Vec::new());
                 if let Some(held) = self.held.as_mut().filter(|held| held.position == position) {
                     held.on_trial = on_trial;
+                    held.adopted = false;
                     held.rejected = rejected;
                 }
                 if tokens.access.is_none() {
@@ -154,6 +155,7 @@ impl Lifecycle {
             saved: false,
             rejected: false,
             on_trial: spend.why == Why::Rejected,
+            adopted: false,
             fixed,
             told,
         });

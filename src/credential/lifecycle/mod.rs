@@ -78,6 +78,8 @@ pub struct Lifecycle {
     burst: Option<(u32, Deadline)>,
     /// A person is needed: the store is looked at again then.
     look_again: Option<Deadline>,
+    /// What the store was last seen to hold is news until then.
+    looked_until: Option<Deadline>,
     /// The store holds tokens of other settings.
     foreign: bool,
     /// The step in hand failed on the store, or is to wait: not before this.
@@ -107,6 +109,7 @@ impl Lifecycle {
             cooldown: None,
             burst: None,
             look_again: None,
+            looked_until: None,
             foreign: false,
             again: None,
             store_failures: 0,

@@ -58,6 +58,8 @@ impl Lifecycle {
                 match self.look_again {
                     Some(look) if look.has_passed(now) => self.phase = Phase::Loading,
                     Some(_) => {}
+                    // Before it is said that a person is needed: at another process one may have signed in meanwhile.
+                    None if self.looked_until.is_none_or(|until| until.has_passed(now)) => self.phase = Phase::Loading,
                     None => self.look_again = Some(Deadline::after(now, LOOK_WHILE_LOGIN_REQUIRED)),
                 }
                 return;

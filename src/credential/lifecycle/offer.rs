@@ -106,7 +106,8 @@ impl Lifecycle {
             return Offer::Refused(Trouble::Store(fault.clone()), self.again);
         }
         match &self.phase {
-            Phase::Resting if !self.has_way() => Offer::Refused(self.dead_end(), self.look_again),
+            // Once that is over, whoever asks has the store looked at first.
+            Phase::Resting if !self.has_way() => Offer::Refused(self.dead_end(), self.look_again.or(self.looked_until)),
             // Loading on behalf of `login_required` is no news to callers.
             Phase::Loading if self.look_again.is_some() => Offer::Refused(self.dead_end(), self.look_again),
             _ => Offer::Wait,

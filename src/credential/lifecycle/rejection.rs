@@ -42,7 +42,8 @@ impl Lifecycle {
             Some((count, until)) if !until.has_passed(now) => (count + 1, *until),
             _ => (1, Deadline::after(now, REJECTIONS_WINDOW)),
         };
-        if again || held.on_trial || burst.0 > MOST_REJECTIONS {
+        // What another process obtained may be as old as the token before it.
+        if (again && !held.adopted) || held.on_trial || burst.0 > MOST_REJECTIONS {
             held.on_trial = false;
             let before = self.cooldown.as_ref().filter(|cooldown| !cooldown.accepted);
             let failures = before.map_or(0, |cooldown| cooldown.failures) + 1;

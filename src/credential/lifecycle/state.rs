@@ -32,6 +32,8 @@ pub(super) struct Held {
     pub(super) rejected: bool,
     /// It was obtained because of a rejection, and the API has not accepted it yet.
     pub(super) on_trial: bool,
+    /// Another process, an earlier run or a person obtained it: a rejection of it says nothing of fresh tokens.
+    pub(super) adopted: bool,
     /// A renewal has not prolonged its grant: no other will.
     pub(super) fixed: bool,
     /// How often its end was told.
