@@ -46,7 +46,6 @@ impl Lifecycle {
             .as_ref()
             .is_some_and(|(hash, _)| record.as_ref().is_none_or(|record| !record.seeds.contains(hash)));
         self.look_again = None;
-        self.looked_until = Some(Deadline::after(now, LOOK_WHILE_LOGIN_REQUIRED));
         self.phase = Phase::Resting;
         if unseen {
             let id = self.draw_id();
@@ -54,6 +53,8 @@ impl Lifecycle {
         } else {
             self.adopt(record, now, notes);
         }
+        // Where there is a way to tokens, nothing depends on it.
+        self.looked_until = (!self.has_way()).then(|| Deadline::after(now, LOOK_WHILE_LOGIN_REQUIRED));
     }
 
     pub(super) fn seeded(&mut self, answer: Result<Seeded, StoreFault>, now: Now, notes: &mut Vec<Note>) {
@@ -126,6 +127,7 @@ impl Lifecycle {
                 notes.push(Note::Adopted(record.position));
                 self.used = false;
                 self.look_again = None;
+                self.looked_until = None;
                 if record.back_off.is_none() {
                     self.pause = None;
                 }
