@@ -13,7 +13,7 @@ use crate::{
     credential::{
         Spec,
         lifecycle::{Event, Step},
-        record::{Claim, Id, Kind},
+        record::{Checked, Claim, Id, Kind},
         reply::{self, Lost, Outcome, Purpose},
         spec::Grant,
         token::{Position, Tokens},
@@ -216,7 +216,7 @@ impl Context {
             Step::Claim { id, on, kind } => {
                 Event::Claimed(within(store.claim(key, self.ask_claim(id, on, kind))).await)
             }
-            Step::Check(claim) => Event::Checked(within(store.check(key, &claim, spec.policy.spend_deadline)).await),
+            Step::Check(claim) => self.check(&claim).await,
             Step::Commit { claim, tokens } => {
                 Event::Committed(within(store.commit(key, &claim, &tokens, &spec.fingerprint)).await)
             }
@@ -234,6 +234,31 @@ impl Context {
     pub(super) fn changed(&self) -> Hint<'static> {
         let (store, key) = (self.environment.store.clone(), self.key.clone());
         Box::pin(async move { store.changed(&key).await })
+    }
+
+    /// Whether the claim stands, as of now: an answer that took so long that too little of the lease is left says
+    /// nothing, and the store is asked again.
+    async fn check(&self, claim: &Claim) -> Event {
+        let at_least = self.spec.policy.spend_deadline;
+        let clock = &self.environment.clock;
+        loop {
+            let asked = clock.now().boot;
+            let answer = within(self.environment.store.check(&self.key, claim, at_least)).await;
+            // On the boot clock, which goes on while a process is stopped and a machine is suspended.
+            let took = Duration::from_millis(clock.now().boot.saturating_sub(asked));
+            match answer {
+                Ok(Checked::Standing(left)) if left.saturating_sub(took) < at_least => {
+                    tracing::warn!(
+                        target: log::TOKEN,
+                        credential = self.spec.name.as_str(),
+                        "the store took {} ms to say that the claim stands, and too little of its lease is left: nothing \
+                         was sent; if this happens often, make `lease` longer",
+                        took.as_millis()
+                    );
+                }
+                answer => return Event::Checked(answer),
+            }
+        }
     }
 
     pub(super) fn ask_claim(&self, id: Id, on: Position, kind: Kind) -> AskClaim {

@@ -1,11 +1,15 @@
 //! A store that fails or hangs where a test wants it to.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use bearerd::{
+    clock::Clock,
     credential::{
         record::{BackOff, Checked, Claim, Claimed, Committed, Id, MarkedDead, Record, SeedHash, Seeded},
         spec::Fingerprint,
@@ -24,6 +28,10 @@ pub(crate) struct Faulty {
     pub(crate) failed_commits: AtomicUsize,
     /// Saving tokens never ends.
     pub(crate) commits_hang: AtomicBool,
+    /// So much of this clock passes before the next answer about a claim arrives.
+    pub(crate) late_check: Mutex<Option<(Clock, Duration)>>,
+    /// How often it was asked about a claim.
+    pub(crate) checks: AtomicUsize,
     /// Nothing can be claimed.
     pub(crate) claims_fail: AtomicBool,
     /// The key of subjects can't be read.
@@ -42,6 +50,8 @@ impl Faulty {
             commits_fail: false.into(),
             failed_commits: 0.into(),
             commits_hang: false.into(),
+            late_check: Mutex::default(),
+            checks: 0.into(),
             claims_fail: false.into(),
             secrets_fail: false.into(),
             secrets_hang: false.into(),
@@ -71,8 +81,15 @@ impl TokenStore for Faulty {
         }
     }
 
-    fn check<'a>(&'a self, key: &'a Key, claim: &'a Claim, at_least: std::time::Duration) -> Pending<'a, Checked> {
-        self.store.check(key, claim, at_least)
+    fn check<'a>(&'a self, key: &'a Key, claim: &'a Claim, at_least: Duration) -> Pending<'a, Checked> {
+        self.checks.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let answer = self.store.check(key, claim, at_least).await;
+            if let Some((clock, span)) = self.late_check.lock().unwrap().take() {
+                clock.advance(span);
+            }
+            answer
+        })
     }
 
     fn commit<'a>(

@@ -122,6 +122,20 @@ async fn law_2_without_a_claim_there_is_no_token_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn law_1_a_late_answer_that_the_claim_stands_is_not_acted_on() {
+    let (stage, _, store, bearerd) = seeded().await;
+    let before = store.checks.load(Ordering::SeqCst);
+    stage.expire();
+    // Longer than a lease: another process may have taken over since.
+    *store.late_check.lock().unwrap() = Some((stage.clock.clone(), Duration::from_secs(3600)));
+    assert_eq!(bearerd.get(PATIENT).await.word(), "200");
+    // Late, over, and standing again once its lease was renewed.
+    assert_eq!(store.checks.load(Ordering::SeqCst), before + 3);
+    let counts = stage.fluent_counts();
+    assert_eq!((counts.spends, counts.reuses), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn law_10_a_failing_store_hurts_nobody_while_the_held_token_lives() {
     let (stage, _, store, bearerd) = seeded().await;
     let requests = stage.fluent_counts().token_requests();
