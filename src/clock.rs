@@ -148,6 +148,14 @@ impl Clock {
         }
     }
 
+    /// Steps a manual clock's wall time by so many milliseconds, as an operator may; its boot clock goes on. The
+    /// system's can't be stepped.
+    pub fn step(&self, millis: i64) {
+        if let Source::Manual(now) = &*self.0 {
+            now.send_modify(|now| now.wall = now.wall.saturating_add_signed(millis));
+        }
+    }
+
     /// Returns once `deadline` has passed on this clock.
     pub async fn sleep_until(&self, deadline: Deadline) {
         match &*self.0 {
@@ -224,6 +232,15 @@ mod tests {
         let deadline = Deadline::after(at(1_000, 500, 1), Duration::from_millis(100));
         assert!(!deadline.has_passed(at(1_050, 9_999, 2)));
         assert_eq!(deadline.remaining(at(1_050, 0, 2)), Duration::from_millis(50));
+    }
+
+    #[test]
+    fn a_step_moves_the_wall_clock_alone() {
+        let clock = Clock::manual();
+        let before = clock.now();
+        clock.step(-3_600_000);
+        let after = clock.now();
+        assert_eq!((after.wall + 3_600_000, after.boot), (before.wall, before.boot));
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::{
     mined::Blow,
     point::{Edge, POINTS, Point, Served, Setup, Verb},
     process::Process,
+    table::LOGIN_REQUIRED,
     time::Stopwatch,
 };
 
@@ -92,7 +93,7 @@ async fn kill_at(lane: &mut Lane, mut process: Process, point: Point, tally: &mu
         if matches!(point, Point::At(_, Verb::Seed)) {
             lane.reseed().await;
         }
-        process = lane.launch(Some(point)).await;
+        process = lane.launch(Some((Blow::Kill, point))).await;
     }
     let before = lane.counts();
     match point {
@@ -144,9 +145,6 @@ async fn kill_at(lane: &mut Lane, mut process: Process, point: Point, tally: &mu
     }
     process
 }
-
-/// What a caller is told whose session has ended.
-const LOGIN_REQUIRED: &str = "503 login_required";
 
 /// What the first caller after the restart gets.
 fn expected(setup: Setup, point: Point) -> &'static str {

@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 
 use crate::{
+    mined::Blow,
     point::{Point, Setup},
     process::Process,
     servers,
@@ -29,8 +30,10 @@ pub(crate) const SPEND_DEADLINE: Duration = Duration::from_secs(1);
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// The provider's grace, where it has one: longer than the lease and a restart on the slowest machine.
 const GRACE: Duration = Duration::from_secs(300);
+/// How long a reply in two chunks pauses: within a spend's time.
+pub(crate) const PAUSE: Duration = Duration::from_millis(400);
 /// Longer than any test: tokens end at the moment that a test wants.
-const LIFETIME: Duration = Duration::from_secs(3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// A store that lanes may share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +64,8 @@ impl Lane {
     }
 
     /// One where tokens end when [`Lane::expire`] says so.
-    pub(crate) async fn expiring(setup: Setup, store: Store) -> Self {
-        Self::with(setup, store, 0, Some((Clock::manual(), Setting::now()))).await
+    pub(crate) async fn expiring(setup: Setup, store: Store, number: usize) -> Self {
+        Self::with(setup, store, number, Some((Clock::manual(), Setting::now()))).await
     }
 
     async fn with(setup: Setup, store: Store, number: usize, clocks: Option<(Clock, Setting)>) -> Self {
@@ -72,6 +75,7 @@ impl Lane {
             token_lifetime: LIFETIME,
             grace: if setup == Setup::Grace { GRACE } else { Duration::ZERO },
             drip: Duration::from_millis(50),
+            pause: PAUSE,
             ca_file: Some(folder.path().join("ca.pem")),
             ..Options::default()
         });
@@ -109,20 +113,33 @@ impl Lane {
         self.folder.path().join("bearerd.yaml")
     }
 
-    /// Starts a process, which may be killed at this point.
-    pub(crate) async fn launch(&self, armed: Option<Point>) -> Process {
+    /// Starts a process, which may be hit at this point.
+    pub(crate) async fn launch(&self, armed: Option<(Blow, Point)>) -> Process {
         let setting = self.clocks.as_ref().map(|(_, setting)| *setting);
         Process::start(&self.config(), armed, setting).await
     }
 
     /// Sets the clocks forward, the server's first, until every token has expired. Nobody may be calling.
     pub(crate) async fn expire(&mut self, processes: &mut [Process]) {
+        self.forward(LIFETIME + Duration::from_secs(1), processes).await;
+    }
+
+    /// Sets the clocks forward, the server's first.
+    pub(crate) async fn forward(&mut self, span: Duration, processes: &mut [Process]) {
         let (clock, setting) = self.clocks.as_mut().expect("a lane that is `expiring`");
-        let span = LIFETIME + Duration::from_secs(1);
         clock.advance(span);
         setting.forward += span;
         for process in processes {
             process.forward(span).await;
+        }
+    }
+
+    /// Steps the wall clocks of the processes, and of those that join. The server's goes on.
+    pub(crate) async fn step(&mut self, millis: i64, processes: &mut [Process]) {
+        let (_, setting) = self.clocks.as_mut().expect("a lane that is `expiring`");
+        setting.stepped += millis;
+        for process in processes {
+            process.step(millis).await;
         }
     }
 

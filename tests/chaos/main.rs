@@ -2,8 +2,13 @@
 //! demonstration, which counts. See docs/chaos.md.
 //!
 //! What runs by itself is short. `BEARERD_CHAOS_KILLS=2000` kills so many processes, and lets eight of them share each
-//! store through 500 expiries; `BEARERD_CHAOS_STORE=postgres` or `redis` lets the killed ones keep their state there.
+//! store through 500 expiries, with and without random kills; `BEARERD_CHAOS_STORE=postgres` or `redis` lets the others
+//! keep their state there.
 
+mod answers;
+mod chance;
+mod clocks;
+mod cuts;
 mod kills;
 mod lane;
 mod mined;
@@ -13,9 +18,12 @@ mod process;
 mod servers;
 mod shared;
 mod stops;
+mod table;
 mod time;
 
+use cuts::Scene;
 use lane::Store;
+use mined::Blow;
 use point::Setup;
 
 /// How many processes to kill, where somebody asks for it.
@@ -40,14 +48,10 @@ fn a_process() {
     }
 }
 
-/// Each point of each set-up once.
-const EACH_ONCE: usize = 61;
-
-#[test]
-fn killed_at_every_step_of_a_spend() {
-    let (kills, lanes) = asked_kills().map_or((EACH_ONCE, 4), |kills| (kills, 6));
+/// The store that somebody asks for, and its server.
+fn asked_store() -> (Store, Option<servers::Running>) {
     let asked = std::env::var("BEARERD_CHAOS_STORE").unwrap_or_default();
-    let (store, _server) = match asked.as_str() {
+    match asked.as_str() {
         "postgres" => {
             let server = servers::postgres(&[], &["fsync=off"]).expect("PostgreSQL is installed");
             (Store::Postgres(server.port), Some(server))
@@ -58,7 +62,16 @@ fn killed_at_every_step_of_a_spend() {
         }
         "" | "sqlite" => (Store::Sqlite, None),
         other => panic!("BEARERD_CHAOS_STORE is sqlite, postgres or redis, not {other}"),
-    };
+    }
+}
+
+/// Each point of each set-up once.
+const EACH_ONCE: usize = 61;
+
+#[test]
+fn killed_at_every_step_of_a_spend() {
+    let (kills, lanes) = asked_kills().map_or((EACH_ONCE, 4), |kills| (kills, 6));
+    let (store, _server) = asked_store();
     let table = run(kills::kill(kills, lanes, store));
     kills::show(&table);
     kills::judge(&table);
@@ -105,18 +118,99 @@ fn processes_share_redis() {
     }
 }
 
-#[test]
-fn callers_of_the_survivors_see_no_error() {
+/// Processes are killed at random, in their spends and elsewhere: the others' callers see no error.
+fn survivors(what: &str, store: Store) {
     // A kill in a spend takes a lease.
-    let (processes, expiries) = if asked_kills().is_some() { (8, 200) } else { (3, 8) };
+    let (processes, expiries, kill_every) = if asked_kills().is_some() {
+        (8, 500, 8)
+    } else {
+        (3, 8, 3)
+    };
     for setup in [Setup::SignIn, Setup::Grace] {
-        let shared = run(shared::share(setup, Store::Sqlite, processes, expiries, Some(4)));
+        let shared = run(shared::share(setup, store, processes, expiries, Some(kill_every)));
         shared::show(
-            &format!("{processes} processes share SQLite, {expiries} expiries, one killed at every fourth, {setup}"),
+            &format!("{processes} processes share {what}, {expiries} expiries, random kills, {setup}"),
             &shared,
         );
         assert_eq!(shared.errors, Vec::<String>::new());
         assert_eq!((shared.reuses, shared.families_revoked), (0, 0));
-        assert!(shared.kills > 0, "nobody was killed in a spend");
+        assert!(shared.kills > 0, "nobody was killed");
+    }
+}
+
+#[test]
+fn survivors_on_sqlite() {
+    survivors("SQLite", Store::Sqlite);
+}
+
+#[test]
+fn survivors_on_postgresql() {
+    if let Some(server) = servers::postgres(&[], &["fsync=off"]) {
+        survivors("PostgreSQL", Store::Postgres(server.port));
+    }
+}
+
+#[test]
+fn survivors_on_redis() {
+    if let Some(server) = servers::redis(&[], &[]) {
+        survivors("Redis", Store::Redis(server.port));
+    }
+}
+
+/// Lets the store be cut off or slow at each verb.
+fn store_is_hit(blow: Blow, scene: Scene) {
+    let (store, _server) = asked_store();
+    let cases = run(cuts::hit(blow, scene, store));
+    table::show(&format!("{} {scene}", cuts::words(blow)), &cases);
+    cuts::judge(scene, &cases);
+}
+
+#[test]
+fn cut_off_from_the_store_alone() {
+    store_is_hit(Blow::Cut, Scene::Alone);
+}
+
+#[test]
+fn cut_off_from_the_store_beside_another() {
+    store_is_hit(Blow::Cut, Scene::Beside);
+}
+
+#[test]
+fn cut_off_from_the_store_while_the_token_is_good() {
+    store_is_hit(Blow::Cut, Scene::Ahead);
+}
+
+#[test]
+fn the_store_is_slower_than_a_lease() {
+    store_is_hit(Blow::Delay, Scene::Alone);
+}
+
+#[test]
+fn the_store_is_slower_than_a_lease_beside_another() {
+    store_is_hit(Blow::Delay, Scene::Beside);
+}
+
+#[test]
+fn the_store_is_slower_than_a_lease_while_the_token_is_good() {
+    store_is_hit(Blow::Delay, Scene::Ahead);
+}
+
+#[test]
+fn answers_are_dropped_or_late() {
+    let (store, _server) = asked_store();
+    for (ahead, when) in [(false, "token revoked"), (true, "token good")] {
+        let cases = run(answers::befall(ahead, store));
+        table::show(&format!("answer of the token endpoint: {when}"), &cases);
+        answers::judge(ahead, &cases);
+    }
+}
+
+#[test]
+fn clocks_jump_at_every_step_of_a_spend() {
+    let (store, _server) = asked_store();
+    for jump in clocks::Jump::ALL {
+        let cases = run(clocks::jump(jump, store));
+        table::show(&format!("{jump} at"), &cases);
+        clocks::judge(&cases);
     }
 }

@@ -1,8 +1,9 @@
-//! A store that ends or stops its own process at a verb.
+//! A store that is hit at a verb: it ends or stops its own process, is cut off, or is slow.
 
 use std::{
     sync::{
         Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     thread,
@@ -15,14 +16,18 @@ use bearerd::{
         spec::Fingerprint,
         token::Tokens,
     },
-    store::{AskClaim, Key, Pending, TokenStore},
+    store::{AskClaim, Key, Pending, StoreError, TokenStore},
 };
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::{
+    lane::LEASE,
     point::{Edge, Point, Verb},
     process::tell,
 };
+
+/// How much longer than a lease a slow verb, or its answer, takes.
+const BEYOND: Duration = Duration::from_secs(1);
 
 /// What happens at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +36,38 @@ pub(crate) enum Blow {
     Kill,
     /// SIGSTOP, until the test resumes it.
     Stop,
+    /// It stands still, until the test resumes it.
+    Pause,
+    /// The store can't be reached, until the test mends it. After a verb: what it did is not acknowledged.
+    Cut,
+    /// The verb, or its answer, takes longer than a lease.
+    Delay,
 }
+
+impl Blow {
+    const ALL: [(Self, &str); 5] = [
+        (Self::Kill, "kill"),
+        (Self::Stop, "stop"),
+        (Self::Pause, "pause"),
+        (Self::Cut, "cut"),
+        (Self::Delay, "delay"),
+    ];
+
+    pub(crate) fn word(self) -> &'static str {
+        let mut known = Self::ALL.into_iter();
+        known.find(|(blow, _)| *blow == self).map_or("", |(_, word)| word)
+    }
+
+    /// A blow and its point, as `kill claimed`.
+    pub(crate) fn of(words: &str) -> Option<(Self, Point)> {
+        let (word, point) = words.split_once(' ')?;
+        let (blow, _) = Self::ALL.into_iter().find(|(_, known)| *known == word)?;
+        Some((blow, Point::of(point)?))
+    }
+}
+
+/// What a process tells when it is hit and lives.
+pub(crate) const STRUCK: &str = "struck";
 
 /// Where the process is to be hit, and whether it has claimed since it was told so.
 #[derive(Debug)]
@@ -47,6 +83,7 @@ pub(crate) struct Mined {
     store: Arc<dyn TokenStore>,
     armed: Mutex<Option<Armed>>,
     resumed: Mutex<Receiver<()>>,
+    is_cut_off: AtomicBool,
 }
 
 impl Mined {
@@ -57,6 +94,7 @@ impl Mined {
             store,
             armed: Mutex::default(),
             resumed: Mutex::new(resumed),
+            is_cut_off: AtomicBool::new(false),
         };
         (Arc::new(mined), resume)
     }
@@ -70,21 +108,27 @@ impl Mined {
         });
     }
 
-    fn pass(&self, edge: Edge, verb: Verb) {
-        let blow = {
-            let mut armed = self.armed.lock().unwrap();
-            let Some(hit) = armed.as_mut() else { return };
-            let verb = match verb {
-                Verb::Load if hit.has_claimed => Verb::Read,
-                other => other,
-            };
-            hit.has_claimed |= (edge, verb) == (Edge::After, Verb::Claim);
-            if hit.point != Point::At(edge, verb) {
-                return;
-            }
-            let blow = hit.blow;
-            *armed = None;
-            blow
+    /// The store can be reached again.
+    pub(crate) fn mend(&self) {
+        self.is_cut_off.store(false, Ordering::SeqCst);
+    }
+
+    /// What hits this process here.
+    fn blow(&self, edge: Edge, verb: Verb) -> Option<Blow> {
+        let mut armed = self.armed.lock().unwrap();
+        let hit = armed.as_mut()?;
+        let verb = match verb {
+            Verb::Load if hit.has_claimed => Verb::Read,
+            other => other,
+        };
+        hit.has_claimed |= (edge, verb) == (Edge::After, Verb::Claim);
+        let is_here = hit.point == Point::At(edge, verb);
+        armed.take_if(|_| is_here).map(|hit| hit.blow)
+    }
+
+    async fn pass(&self, edge: Edge, verb: Verb) -> Result<(), StoreError> {
+        let Some(blow) = self.blow(edge, verb) else {
+            return Ok(());
         };
         match blow {
             Blow::Kill => {
@@ -93,27 +137,51 @@ impl Mined {
                     thread::park();
                 }
             }
-            Blow::Stop => {
+            Blow::Stop | Blow::Pause => {
                 let resumed = self.resumed.lock().unwrap();
                 // What an earlier stop has left.
                 while resumed.try_recv().is_ok() {}
-                tell("stopping");
-                kill_process(getpid(), Signal::STOP).unwrap();
+                tell(STRUCK);
+                if blow == Blow::Stop {
+                    kill_process(getpid(), Signal::STOP).unwrap();
+                }
                 // The signal may reach another thread first; and whoever resumes the process has to say so, lest
                 // this one runs on before it stands still.
                 resumed.recv().unwrap();
             }
+            Blow::Cut => {
+                self.is_cut_off.store(true, Ordering::SeqCst);
+                tell(STRUCK);
+                self.reach()?;
+            }
+            Blow::Delay => {
+                tell(STRUCK);
+                tokio::time::sleep(LEASE + BEYOND).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn reach(&self) -> Result<(), StoreError> {
+        match self.is_cut_off.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(StoreError {
+                store: "chaos",
+                verb: "be reached",
+                reason: "it is cut off".into(),
+            }),
         }
     }
 
-    fn around<'a, A: 'a>(&'a self, verb: Verb, pending: Pending<'a, A>) -> Pending<'a, A> {
+    fn around<'a, A: Send + 'a>(&'a self, verb: Verb, pending: Pending<'a, A>) -> Pending<'a, A> {
         Box::pin(async move {
-            self.pass(Edge::Before, verb);
-            let answer = pending.await;
-            if answer.is_ok() {
-                self.pass(Edge::After, verb);
-            }
-            answer
+            self.reach()?;
+            self.pass(Edge::Before, verb).await?;
+            let answer = pending.await?;
+            self.pass(Edge::After, verb).await?;
+            // It may have been cut off while the verb was on its way.
+            self.reach()?;
+            Ok(answer)
         })
     }
 }

@@ -63,6 +63,24 @@ pub(crate) enum Verb {
     CommitSignIn,
 }
 
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Load => "load",
+            Self::Seed => "seed",
+            Self::Claim => "claim",
+            Self::Read => "read",
+            Self::Check => "check",
+            Self::Commit => "commit",
+            Self::Release => "release",
+            Self::MarkDead => "mark_dead",
+            Self::ClaimSignIn => "claim of a sign-in",
+            Self::CheckSignIn => "check of a sign-in",
+            Self::CommitSignIn => "commit of a sign-in",
+        })
+    }
+}
+
 /// How far the authorization server has come with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Served {
@@ -155,11 +173,6 @@ impl Point {
             self,
             Self::While(Served::Handled | Served::HalfSent) | Self::At(Before, Verb::Commit)
         )
-    }
-
-    /// Whether a process that stops here has passed its last check and sent nothing: the stated residue of a stop.
-    pub(crate) fn is_between_check_and_first_byte(self) -> bool {
-        self == Self::At(After, Verb::Check)
     }
 
     /// The point of this name.

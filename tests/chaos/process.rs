@@ -22,7 +22,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    mined::{Blow, Mined},
+    mined::{Blow, Mined, STRUCK},
     point::Point,
     time::{Setting, Ticking},
 };
@@ -69,21 +69,26 @@ pub(crate) fn run(file: PathBuf) {
             }
         };
         let (mined, resume) = Mined::over(store);
-        if let Ok(name) = std::env::var(ARMED) {
-            mined.arm(Blow::Kill, Point::of(&name).unwrap());
+        if let Ok(words) = std::env::var(ARMED) {
+            let (blow, point) = Blow::of(&words).unwrap();
+            mined.arm(blow, point);
         }
         let armed = mined.clone();
         thread::spawn(move || {
             for line in std::io::stdin().lines() {
                 let line = line.unwrap();
                 match line.split_once(' ') {
-                    Some(("kill", name)) => armed.arm(Blow::Kill, Point::of(name).unwrap()),
-                    Some(("stop", name)) => armed.arm(Blow::Stop, Point::of(name).unwrap()),
                     Some(("forward", millis)) => {
                         let span = Duration::from_millis(millis.parse().unwrap());
                         ticking.as_ref().unwrap().forward(span);
                     }
-                    _ => resume.send(()).unwrap(),
+                    Some(("step", millis)) => ticking.as_ref().unwrap().step(millis.parse().unwrap()),
+                    Some(_) => {
+                        let (blow, point) = Blow::of(&line).unwrap();
+                        armed.arm(blow, point);
+                    }
+                    None if line == "mend" => armed.mend(),
+                    None => resume.send(()).unwrap(),
                 }
                 tell("understood");
             }
@@ -111,19 +116,21 @@ pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     told: mpsc::UnboundedReceiver<String>,
+    /// It told that it was hit.
+    is_struck: bool,
     /// None where it was killed before it listened.
     pub(crate) address: Option<SocketAddr>,
 }
 
 impl Process {
     /// Starts one, and waits until it listens or is gone.
-    pub(crate) async fn start(config: &Path, armed: Option<Point>, clock: Option<Setting>) -> Self {
+    pub(crate) async fn start(config: &Path, armed: Option<(Blow, Point)>, clock: Option<Setting>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "a_process", "--nocapture"])
             .env(CONFIG, config);
-        if let Some(point) = armed {
-            command.env(ARMED, point.to_string());
+        if let Some((blow, point)) = armed {
+            command.env(ARMED, format!("{} {point}", blow.word()));
         }
         if let Some(setting) = clock {
             command.env(SETTING, setting.to_word());
@@ -152,19 +159,23 @@ impl Process {
             child,
             stdin,
             told,
+            is_struck: false,
             address: None,
         };
-        if let Some(line) = process.next().await {
-            let address = line.strip_prefix("listening ").expect("the first thing it tells");
-            process.address = Some(address.parse().unwrap());
+        while process.address.is_none()
+            && let Some(line) = process.next().await
+        {
+            let address = line.strip_prefix("listening ");
+            process.address = address.map(|address| address.parse().unwrap());
         }
         process
     }
 
     async fn next(&mut self) -> Option<String> {
-        timeout(PATIENCE, self.told.recv())
-            .await
-            .expect("a process fell silent")
+        let line = timeout(PATIENCE, self.told.recv()).await;
+        let line = line.expect("a process fell silent");
+        self.is_struck |= line.as_deref() == Some(STRUCK);
+        line
     }
 
     async fn say(&mut self, what: &str) {
@@ -172,13 +183,9 @@ impl Process {
         while self.next().await.expect("it is gone") != "understood" {}
     }
 
-    /// Has it killed or stopped when it next comes to this point.
+    /// Has it hit when it next comes to this point.
     pub(crate) async fn arm(&mut self, blow: Blow, point: Point) {
-        let word = match blow {
-            Blow::Kill => "kill",
-            Blow::Stop => "stop",
-        };
-        self.say(&format!("{word} {point}")).await;
+        self.say(&format!("{} {point}", blow.word())).await;
     }
 
     /// Sets its clock forward.
@@ -186,9 +193,21 @@ impl Process {
         self.say(&format!("forward {}", span.as_millis())).await;
     }
 
-    /// Waits until it stops itself.
-    pub(crate) async fn stopping(&mut self) {
-        while self.next().await.expect("it is gone") != "stopping" {}
+    /// Steps its wall clock.
+    pub(crate) async fn step(&mut self, millis: i64) {
+        self.say(&format!("step {millis}")).await;
+    }
+
+    /// Waits until it is hit, and lives.
+    pub(crate) async fn struck(&mut self) {
+        while !std::mem::take(&mut self.is_struck) {
+            self.next().await.expect("it is gone");
+        }
+    }
+
+    /// Lets it reach its store again.
+    pub(crate) async fn mend(&mut self) {
+        self.say("mend").await;
     }
 
     /// Stops it where it stands.
@@ -205,6 +224,11 @@ impl Process {
     /// How it ended, if it has: for words about an outcome that nobody expected.
     pub(crate) fn end(&mut self) -> String {
         format!("{:?}", self.child.try_wait())
+    }
+
+    /// Whether it was killed already.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Kills it where it stands.

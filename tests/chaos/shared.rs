@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    chance::Chance,
     lane::{Lane, Store},
     mined::Blow,
     point::{Edge, Point, Setup, Verb},
@@ -21,8 +22,10 @@ pub(crate) struct Shared {
     pub(crate) families_revoked: u64,
     pub(crate) sign_ins: u64,
     pub(crate) calls: usize,
-    /// Processes that were killed in their spend.
+    /// Processes that were killed while they had callers.
     pub(crate) kills: usize,
+    /// Those of them that had claimed the spend.
+    pub(crate) kills_in_spend: usize,
     /// Answers that were no success, in words.
     pub(crate) errors: Vec<String>,
     pub(crate) took: Duration,
@@ -40,9 +43,29 @@ const IN_SPEND: [Point; 6] = [
 
 /// How much earlier than the others' the callers of a process come that is to be killed: it is to claim the spend.
 const HEAD_START: Duration = Duration::from_millis(30);
+/// The latest moment of a kill at a random one: renewals are over by then.
+const LATEST: usize = 120;
 
-/// Lets so many processes serve callers while all access tokens expire so many times. At every `kill_every`-th
-/// time one process is killed, in its spend if it gets to it first, and started again; its callers don't count.
+/// Who is killed, and where: in its spend if it gets to it first, or else after so long.
+struct Kill {
+    victim: usize,
+    point: Option<Point>,
+    after: Duration,
+}
+
+impl Kill {
+    fn draw(chance: &mut Chance, processes: usize) -> Self {
+        let point = IN_SPEND[chance.one_of(IN_SPEND.len())];
+        Self {
+            victim: chance.one_of(processes),
+            point: (chance.one_of(2) == 0).then_some(point),
+            after: Duration::from_millis(chance.one_of(LATEST) as u64),
+        }
+    }
+}
+
+/// Lets so many processes serve callers while all access tokens expire so many times. At one time in `kill_every` a
+/// process is killed and started again; its callers don't count.
 pub(crate) async fn share(
     setup: Setup,
     store: Store,
@@ -50,33 +73,43 @@ pub(crate) async fn share(
     expiries: usize,
     kill_every: Option<usize>,
 ) -> Shared {
-    let mut lane = Lane::expiring(setup, store).await;
+    let mut lane = Lane::expiring(setup, store, 0).await;
     let mut running: Vec<Process> = Vec::new();
     for _ in 0..processes {
         running.push(lane.start().await);
     }
     let (before, start) = (lane.counts(), Stopwatch::start());
-    let (mut calls, mut kills, mut errors) = (0, 0, Vec::new());
+    let (mut calls, mut kills, mut kills_in_spend, mut errors) = (0, 0, 0, Vec::new());
+    let mut chance = kill_every.map(|_| Chance::new());
     for round in 0..expiries {
         lane.expire(&mut running).await;
-        let victim = kill_every
-            .filter(|every| round % every == every - 1)
-            .map(|every| (round / every) % processes);
-        let (mut callers, mut killed) = (Vec::new(), false);
-        if let (Some(victim), Some(every)) = (victim, kill_every) {
-            running[victim]
-                .arm(Blow::Kill, IN_SPEND[(round / every) % IN_SPEND.len()])
-                .await;
+        // At the last one for certain: a short run has a kill too.
+        let is_due = |chance: &mut Chance, every| chance.one_of(every) == 0 || round == expiries - 1;
+        let kill = chance.as_mut().zip(kill_every).and_then(|(chance, every)| {
+            let due = is_due(chance, every);
+            due.then(|| Kill::draw(chance, processes))
+        });
+        let victim = kill.as_ref().map(|kill| kill.victim);
+        let mut callers = Vec::new();
+        if let Some(Kill { victim, point, .. }) = kill {
+            if let Some(point) = point {
+                running[victim].arm(Blow::Kill, point).await;
+            }
             callers.extend((0..CALLERS).map(|_| (victim, lane.asking(&running[victim]))));
-            tokio::time::sleep(HEAD_START).await;
+            tokio::time::sleep(if point.is_some() { HEAD_START } else { Duration::ZERO }).await;
         }
         for (index, process) in running.iter().enumerate().filter(|(index, _)| Some(*index) != victim) {
             callers.extend((0..CALLERS).map(|_| (index, lane.asking(process))));
         }
+        if let Some(Kill { victim, after, .. }) = kill {
+            tokio::time::sleep(after).await;
+            kills += 1;
+            kills_in_spend += usize::from(running[victim].is_gone());
+            running[victim].kill();
+        }
         for (index, caller) in callers {
             let answer = caller.await.unwrap();
             if Some(index) == victim {
-                killed |= answer == "cut off";
                 continue;
             }
             calls += 1;
@@ -86,7 +119,6 @@ pub(crate) async fn share(
         }
         if let Some(victim) = victim {
             running[victim] = lane.start().await;
-            kills += usize::from(killed);
         }
     }
     let after = lane.counts();
@@ -97,6 +129,7 @@ pub(crate) async fn share(
         sign_ins: after.password - before.password,
         calls,
         kills,
+        kills_in_spend,
         errors,
         took: start.elapsed(),
     }
@@ -112,12 +145,13 @@ pub(crate) fn show(what: &str, shared: &Shared) {
         sign_ins,
         calls,
         kills,
+        kills_in_spend,
         errors,
         took,
     } = shared;
     println!(
         "{what}: {spends} spends, {reuses} reuses, {families_revoked} families revoked, {sign_ins} sign-ins, {kills} \
-         kills, {calls} calls, {} errors, {:.0} s",
+         kills ({kills_in_spend} in the spend), {calls} calls, {} errors, {:.0} s",
         errors.len(),
         took.as_secs_f64()
     );

@@ -78,7 +78,7 @@ async fn stop_at(setup: Setup, point: Point, number: usize) -> Stopped {
         Point::At(..) => {
             holder.arm(Blow::Stop, point).await;
             let own = lane.asking(&holder);
-            holder.stopping().await;
+            holder.struck().await;
             own
         }
         Point::While(served) => {
@@ -139,7 +139,8 @@ pub(crate) fn show(stopped: &[Stopped]) {
 pub(crate) fn judge(stopped: &[Stopped]) {
     for outcome in stopped {
         let Stopped { setup, point, .. } = outcome;
-        let is_residue = point.is_between_answer_and_save() || point.is_between_check_and_first_byte();
+        // One that stops on the way of the check's answer sees how late it is.
+        let is_residue = point.is_between_answer_and_save();
         if *setup == Setup::SignIn {
             assert_eq!(outcome.other, "200", "{outcome:?}");
             assert_eq!(outcome.next, ["200", "200"], "{outcome:?}");

@@ -30,6 +30,8 @@ pub(crate) struct Setting {
     /// Milliseconds since the Unix epoch.
     pub(crate) origin: u64,
     pub(crate) forward: Duration,
+    /// How far the wall clocks were stepped, in milliseconds.
+    pub(crate) stepped: i64,
 }
 
 impl Setting {
@@ -37,18 +39,21 @@ impl Setting {
         Self {
             origin: Clock::system().now().wall,
             forward: Duration::ZERO,
+            stepped: 0,
         }
     }
 
     pub(crate) fn to_word(self) -> String {
-        format!("{}:{}", self.origin, self.forward.as_millis())
+        format!("{}:{}:{}", self.origin, self.forward.as_millis(), self.stepped)
     }
 
     pub(crate) fn of(word: &str) -> Option<Self> {
-        let (origin, forward) = word.split_once(':')?;
+        let (origin, rest) = word.split_once(':')?;
+        let (forward, stepped) = rest.split_once(':')?;
         Some(Self {
             origin: origin.parse().ok()?,
             forward: Duration::from_millis(forward.parse().ok()?),
+            stepped: stepped.parse().ok()?,
         })
     }
 }
@@ -72,6 +77,7 @@ impl Ticking {
             setting: Arc::new(Mutex::new(setting)),
             shown: Arc::default(),
         };
+        ticking.clock.step(setting.stepped);
         ticking.tick();
         let ticks = ticking.clone();
         thread::spawn(move || {
@@ -86,6 +92,11 @@ impl Ticking {
     pub(crate) fn forward(&self, span: Duration) {
         self.setting.lock().unwrap().forward += span;
         self.tick();
+    }
+
+    /// Steps the wall clock alone.
+    pub(crate) fn step(&self, millis: i64) {
+        self.clock.step(millis);
     }
 
     fn tick(&self) {
