@@ -12,6 +12,7 @@ mod cuts;
 mod kills;
 mod lane;
 mod mined;
+mod outages;
 mod point;
 mod process;
 #[path = "../servers/mod.rs"]
@@ -193,6 +194,25 @@ fn the_store_is_slower_than_a_lease_beside_another() {
 #[test]
 fn the_store_is_slower_than_a_lease_while_the_token_is_good() {
     store_is_hit(Blow::Delay, Scene::Ahead);
+}
+
+/// Crashes a real server, at some verbs or at all of them.
+fn server_crashes(what: &str, store: fn(u16) -> Store, server: Option<servers::Running>) {
+    let Some(mut server) = server else { return };
+    let step = if asked_kills().is_some() { 1 } else { 3 };
+    let cases = run(outages::crash(store(server.port), &mut server, step));
+    table::show(&format!("{what} crashes:"), &cases);
+    outages::judge(&cases);
+}
+
+#[test]
+fn postgresql_crashes() {
+    server_crashes("PostgreSQL", Store::Postgres, servers::postgres(&[], &["fsync=off"]));
+}
+
+#[test]
+fn redis_crashes() {
+    server_crashes("Redis", Store::Redis, servers::redis(&[], &[]));
 }
 
 #[test]
