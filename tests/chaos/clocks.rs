@@ -6,10 +6,10 @@ use bearerd::demo::{Misbehaviour, Times};
 use tokio::task::JoinSet;
 
 use crate::{
+    blow::Blow,
     cuts::settled,
     kills::reached,
     lane::{Lane, Store},
-    mined::Blow,
     point::{POINTS, Point, Served, Setup},
     process::Process,
     table::{Case, Outcome},

@@ -6,8 +6,8 @@ use bearerd::demo::Times;
 use tokio::task::JoinSet;
 
 use crate::{
+    blow::Blow,
     lane::{LEASE, LIFETIME, Lane, Store},
-    mined::Blow,
     point::{Edge, POINTS, Point, Setup, Verb},
     process::Process,
     table::{Case, LOGIN_REQUIRED, Outcome},

@@ -10,8 +10,8 @@ use bearerd::demo::{Counts, Times};
 use tokio::task::JoinSet;
 
 use crate::{
+    blow::Blow,
     lane::{Lane, Store},
-    mined::Blow,
     point::{Edge, POINTS, Point, Served, Setup, Verb},
     process::Process,
     table::LOGIN_REQUIRED,

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 
 use crate::{
-    mined::Blow,
+    blow::Blow,
     point::{Point, Setup},
     process::Process,
     servers,

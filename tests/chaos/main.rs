@@ -6,6 +6,7 @@
 //! keep their state there.
 
 mod answers;
+mod blow;
 mod chance;
 mod clocks;
 mod cuts;
@@ -22,9 +23,9 @@ mod stops;
 mod table;
 mod time;
 
+use blow::Blow;
 use cuts::Scene;
 use lane::Store;
-use mined::Blow;
 use point::Setup;
 
 /// How many processes to kill, where somebody asks for it.

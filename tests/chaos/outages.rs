@@ -5,9 +5,9 @@ use std::time::Duration;
 use bearerd::demo::Times;
 
 use crate::{
+    blow::Blow,
     cuts::settled,
     lane::{LEASE, Lane, Store},
-    mined::Blow,
     point::{POINTS, Point, Setup},
     servers::Running,
     table::{Case, Outcome},

@@ -22,7 +22,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    mined::{Blow, Mined, STRUCK},
+    blow::Blow,
+    mined::{Mined, STRUCK},
     point::Point,
     time::{Setting, Ticking},
 };

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::{
+    blow::Blow,
     chance::Chance,
     lane::{Lane, Store},
-    mined::Blow,
     point::{Edge, Point, Setup, Verb},
     process::Process,
     time::Stopwatch,

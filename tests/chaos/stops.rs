@@ -7,9 +7,9 @@ use bearerd::demo::Times;
 use tokio::task::JoinSet;
 
 use crate::{
+    blow::Blow,
     kills::reached,
     lane::{LEASE, Lane, Store},
-    mined::Blow,
     point::{POINTS, Point, Setup},
     time::Stopwatch,
 };
