@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     cuts::{calls, settled},
-    lane::{LIFETIME, Lane, Store},
+    lane::{LIFETIME, Lane, Store, lease},
     point::Setup,
     process::Process,
     table::{Case, Outcome},
@@ -30,8 +30,8 @@ const FATES: [(Misbehaviour, &str, bool); 9] = [
 const CALLERS: usize = 3;
 /// Before the expiry: the access token is to be renewed, and is good.
 const AHEAD: Duration = Duration::from_secs(300);
-/// A loss, its back-off, and what follows at once are over by then.
-const SETTLED: Duration = Duration::from_secs(5);
+/// How much later than a lease a loss, its back-off, and what follows at once are over.
+const BEYOND: Duration = Duration::from_secs(3);
 
 /// Lets each fate befall an answer in each set-up, once the access token was rejected or ahead of its expiry.
 pub(crate) async fn befall(ahead: bool, store: Store) -> Vec<Case> {
@@ -79,7 +79,7 @@ async fn befall_one(lane: &mut Lane, processes: &mut [Process], ahead: bool, mis
     }
     let mut meanwhile = format!("{failed} of {} failed", CALLERS * processes.len());
     if ahead {
-        meanwhile = format!("{meanwhile}, then {}", calls(lane, processes, SETTLED).await);
+        meanwhile = format!("{meanwhile}, then {}", calls(lane, processes, lease() + BEYOND).await);
         // What was sent in doubt, and is held back while there is something to lose, is sent again now.
         lane.expire(processes).await;
     }

@@ -7,15 +7,15 @@ use tokio::task::JoinSet;
 
 use crate::{
     blow::Blow,
-    lane::{LEASE, LIFETIME, Lane, Store},
+    lane::{LIFETIME, Lane, Store, lease},
     point::{Edge, POINTS, Point, Setup, Verb},
     process::Process,
     table::{Case, LOGIN_REQUIRED, Outcome},
     time::Stopwatch,
 };
 
-/// How long a store is cut off.
-const CUT: Duration = Duration::from_secs(3);
+/// How much longer than a lease a store is cut off.
+const BEYOND: Duration = Duration::from_secs(1);
 /// Back-offs are over by then, those of a store that was away for so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two calls.
@@ -155,10 +155,10 @@ async fn hit_at(lane: &mut Lane, processes: &mut Vec<Process>, blow: Blow, scene
         meanwhile.push(format!("other's {}", lane.ask(other).await));
     }
     if scene == Scene::Ahead {
-        meanwhile.push(calls(lane, processes, CUT).await);
+        meanwhile.push(calls(lane, processes, lease() + BEYOND).await);
     }
     if blow == Blow::Cut {
-        tokio::time::sleep(CUT.max(LEASE).saturating_sub(since.elapsed())).await;
+        tokio::time::sleep((lease() + BEYOND).saturating_sub(since.elapsed())).await;
         processes[0].mend().await;
     }
     if let Some(own) = own {

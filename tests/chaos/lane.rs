@@ -24,10 +24,14 @@ use crate::{
     time::Setting,
 };
 
-/// How long one spend may take.
-pub(crate) const SPEND_DEADLINE: Duration = Duration::from_secs(1);
-/// How long a claim stands.
-pub(crate) const LEASE: Duration = Duration::from_secs(2);
+/// How long a claim stands: `BEARERD_CHAOS_LEASE`, in milliseconds, or four seconds. A spend may take half of it: on a
+/// machine so busy that the authorization server takes longer, answers are lost that nobody has dropped.
+pub(crate) fn lease() -> Duration {
+    let asked = std::env::var("BEARERD_CHAOS_LEASE").ok();
+    let asked = asked.map(|lease| lease.parse().expect("BEARERD_CHAOS_LEASE is a number of milliseconds"));
+    Duration::from_millis(asked.unwrap_or(4_000))
+}
+
 /// The provider's grace, where it has one: longer than the lease and a restart on the slowest machine.
 const GRACE: Duration = Duration::from_secs(300);
 /// How long a reply in two chunks pauses: within a spend's time.
@@ -145,8 +149,9 @@ impl Lane {
 
     /// Starts a process that nothing happens to, and waits for its first good answer.
     pub(crate) async fn start(&self) -> Process {
-        let process = self.launch(None).await;
-        assert_eq!(self.ask(&process).await, "200", "the first request");
+        let mut process = self.launch(None).await;
+        let answer = self.ask(&process).await;
+        assert_eq!(answer, "200", "the first request; the process: {}", process.end());
         process
     }
 
@@ -206,7 +211,7 @@ listeners: {{ main: {{ bind: "127.0.0.1:0" }} }}
 state: {{ {state} }}
 tls: {{ ca: "{ca}" }}
 credentials:
-  {name}: {{ {grants}, spend_deadline: {deadline}s, lease: {lease}s{grace} }}
+  {name}: {{ {grants}, spend_deadline: {deadline}ms, lease: {lease}ms{grace} }}
 upstreams:
   fluent: {{ url: "{url}", credential: {name} }}
 routes:
@@ -215,8 +220,8 @@ routes:
             state = self.state(),
             ca = self.folder.path().join("ca.pem").display(),
             name = self.name,
-            deadline = SPEND_DEADLINE.as_secs(),
-            lease = LEASE.as_secs(),
+            deadline = lease().as_millis() / 2,
+            lease = lease().as_millis(),
         )
     }
 

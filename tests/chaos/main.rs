@@ -35,8 +35,9 @@ fn asked_kills() -> Option<usize> {
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
+    // Processes are started and waited for on these threads; the servers, whose answers are due in time, share them.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(16)
         .enable_all()
         .build();
     runtime.unwrap().block_on(work)

@@ -22,7 +22,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::{
     blow::Blow,
-    lane::LEASE,
+    lane::lease,
     point::{Edge, Point, Verb},
     process::tell,
 };
@@ -120,7 +120,7 @@ impl Mined {
             }
             Blow::Delay => {
                 tell(STRUCK);
-                tokio::time::sleep(LEASE + BEYOND).await;
+                tokio::time::sleep(lease() + BEYOND).await;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use bearerd::demo::Times;
 use crate::{
     blow::Blow,
     cuts::settled,
-    lane::{LEASE, Lane, Store},
+    lane::{Lane, Store, lease},
     point::{POINTS, Point, Setup},
     servers::Running,
     table::{Case, Outcome},
@@ -36,7 +36,7 @@ pub(crate) async fn crash(store: Store, server: &mut Running, step: usize) -> Ve
         process.struck().await;
         server.down();
         process.resume().await;
-        tokio::time::sleep(LEASE + BEYOND).await;
+        tokio::time::sleep(lease() + BEYOND).await;
         server.up();
         let own = own.await.unwrap();
         let afterwards = [settled(&lane, &process).await];

@@ -7,6 +7,10 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -34,6 +38,8 @@ pub(crate) const CONFIG: &str = "BEARERD_CHAOS_CONFIG";
 const ARMED: &str = "BEARERD_CHAOS_ARMED";
 /// Where its clock began, and how far it was set forward; without it, the system's clock is its own.
 const SETTING: &str = "BEARERD_CHAOS_CLOCK";
+/// Where it logs what becomes of its tokens.
+const LOG: &str = "BEARERD_CHAOS_LOG";
 /// Begins a line that a process tells the test.
 const MARK: &str = "process:";
 /// What a process may take for anything; far more than it needs.
@@ -47,6 +53,12 @@ pub(crate) fn tell(what: &str) {
 
 /// Is a bearerd, until it is ended.
 pub(crate) fn run(file: PathBuf) {
+    let log = std::fs::File::create(std::env::var_os(LOG).unwrap()).unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Mutex::new(log))
+        .with_ansi(false)
+        .with_env_filter("bearerd::token=debug");
+    subscriber.init();
     let surroundings = Surroundings {
         env: BTreeMap::new(),
         read: Box::new(|path| std::fs::read(path)),
@@ -116,6 +128,7 @@ pub(crate) fn run(file: PathBuf) {
 pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
+    log: PathBuf,
     told: mpsc::UnboundedReceiver<String>,
     /// It told that it was hit.
     is_struck: bool,
@@ -126,10 +139,14 @@ pub(crate) struct Process {
 impl Process {
     /// Starts one, and waits until it listens or is gone.
     pub(crate) async fn start(config: &Path, armed: Option<(Blow, Point)>, clock: Option<Setting>) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let log = config.with_file_name(format!("{number}.log"));
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "a_process", "--nocapture"])
-            .env(CONFIG, config);
+            .env(CONFIG, config)
+            .env(LOG, &log);
         if let Some((blow, point)) = armed {
             command.env(ARMED, format!("{} {point}", blow.word()));
         }
@@ -159,6 +176,7 @@ impl Process {
         let mut process = Self {
             child,
             stdin,
+            log,
             told,
             is_struck: false,
             address: None,
@@ -174,7 +192,9 @@ impl Process {
 
     async fn next(&mut self) -> Option<String> {
         let line = timeout(PATIENCE, self.told.recv()).await;
-        let line = line.expect("a process fell silent");
+        let Ok(line) = line else {
+            panic!("a process fell silent: {}", self.end());
+        };
         self.is_struck |= line.as_deref() == Some(STRUCK);
         line
     }
@@ -222,9 +242,10 @@ impl Process {
         self.say("resumed").await;
     }
 
-    /// How it ended, if it has: for words about an outcome that nobody expected.
+    /// How it ended, if it has, and what it logged: for words about an outcome that nobody expected.
     pub(crate) fn end(&mut self) -> String {
-        format!("{:?}", self.child.try_wait())
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        format!("{:?}\n{log}", self.child.try_wait())
     }
 
     /// Whether it was killed already.

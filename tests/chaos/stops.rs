@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use crate::{
     blow::Blow,
     kills::reached,
-    lane::{LEASE, Lane, Store},
+    lane::{Lane, Store, lease},
     point::{POINTS, Point, Setup},
     time::Stopwatch,
 };
@@ -91,7 +91,7 @@ async fn stop_at(setup: Setup, point: Point, number: usize) -> Stopped {
     let start = Stopwatch::start();
     lane.api().behave();
     let others = lane.ask(&other).await;
-    tokio::time::sleep((LEASE + BEYOND).saturating_sub(start.elapsed())).await;
+    tokio::time::sleep((lease() + BEYOND).saturating_sub(start.elapsed())).await;
     holder.resume().await;
     let own = own.await.unwrap();
     let next = [lane.ask(&holder).await, lane.ask(&other).await];
