@@ -193,3 +193,13 @@ def machine():
     )
     memory = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemTotal"))
     return f"{os.cpu_count()} × {cpu}, {memory / 1024 / 1024:.0f} GiB, Linux {platform.release()}"
+
+
+def rig(build=True):
+    """The folder of the rig's programs."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "rig"
+    if build:
+        manifest = ROOT / "benches" / "rig" / "Cargo.toml"
+        command = ["cargo", "build", "--release", "--locked", "--manifest-path", str(manifest), "--target-dir", str(target)]
+        subprocess.run(command, check=True)
+    return target / "release"
