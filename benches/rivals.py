@@ -171,7 +171,7 @@ def envoy(folder, upstream, port, binary):
             }],
         },
     }))
-    version = first_line(str(binary), "--version").split("/")[1]
+    version = first_line(str(binary), "--version").rpartition("version:")[2].split("/")[1]
     return Proxy("Envoy", [str(binary), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"], version)
 
 
