@@ -78,7 +78,11 @@ struct Answer {
 impl Answer {
     fn keep(&mut self) {
         if let Some((upstream, connection)) = self.kept.take() {
-            upstream.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            upstream
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
         }
     }
 }
@@ -88,7 +92,9 @@ impl Body for Answer {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
         let polled = Pin::new(&mut *body).poll_frame(cx);
         if body.is_end_stream() || matches!(polled, Poll::Ready(None)) {
             self.keep();
@@ -101,7 +107,9 @@ impl Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -114,12 +122,18 @@ fn bad_gateway(fault: &Fault) -> Response<Answer> {
 
 #[tokio::main]
 async fn main() -> Result<(), Fault> {
-    let [listen, upstream, ca, token] = env::args().skip(1).collect::<Vec<_>>().try_into().map_err(|_| "four arguments")?;
+    let [listen, upstream, ca, token] = env::args()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .try_into()
+        .map_err(|_| "four arguments")?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca)? {
         roots.add(certificate?)?;
     }
-    let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let tls = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let upstream = Arc::new(Upstream {
         address: upstream.parse()?,
         tls: TlsConnector::from(Arc::new(tls)),
@@ -136,6 +150,10 @@ async fn main() -> Result<(), Fault> {
             let forwarded = upstream.clone().forward(request);
             async { Ok::<_, Infallible>(forwarded.await.unwrap_or_else(|fault| bad_gateway(&fault))) }
         });
-        tokio::spawn(async move { http1::Builder::new().serve_connection(TokioIo::new(stream), service).await });
+        tokio::spawn(async move {
+            http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await
+        });
     }
 }

@@ -38,7 +38,11 @@ fn main() -> Result<(), Error> {
         times.extend(thread.join().map_err(|_| Error::other("a connection panicked"))??);
     }
     times.sort_unstable();
-    let at = |share: f64| times.get(((times.len() - 1) as f64 * share) as usize).map_or(0, Duration::as_micros);
+    let at = |share: f64| {
+        times
+            .get(((times.len() - 1) as f64 * share) as usize)
+            .map_or(0, Duration::as_micros)
+    };
     println!("{} {} {} {} {}", times.len(), at(0.5), at(0.9), at(0.99), at(1.0));
     Ok(())
 }
