@@ -113,7 +113,7 @@ def callgrind(command, port, path, folder, name):
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
     dumps = 0
     with open(log, "wb") as said:
-        with stage.started([*valgrind, *command], [0], stdout=said, stderr=said, preexec_fn=without_vdso) as process:
+        with stage.started([*valgrind, *command], [0], stdout=said, stderr=said, before=without_vdso) as process:
             stage.wait_until_served(process, port, path, log)
 
             def count(requests, connections):

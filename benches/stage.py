@@ -38,13 +38,31 @@ def need(*programs):
         fail(f"not on the path: {', '.join(missing)}")
 
 
+priority = None  # of what is started from now on; None leaves it as it is
+
+
+def of_its_own(before=None):
+    """Options for a child in a session of its own, with the priority above; `before` is called in it too."""
+
+    def prepare():
+        if priority is not None:
+            os.setpriority(os.PRIO_PROCESS, 0, priority)
+            # Where each session has a share of its own (autogroup, sched(7)), that alone would count for nothing.
+            with contextlib.suppress(OSError):
+                pathlib.Path("/proc/self/autogroup").write_text(str(priority))
+        if before:
+            before()
+
+    return {"start_new_session": True, "preexec_fn": prepare}
+
+
 @contextlib.contextmanager
-def started(command, cpus=None, **options):
+def started(command, cpus=None, before=None, **options):
     """A child process in a group of its own, on these processors; it and its children end with the block."""
     if cpus is not None:
         command = ["taskset", "-c", ",".join(map(str, cpus)), *command]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
-    process = subprocess.Popen(command, start_new_session=True, **options)
+    process = subprocess.Popen(command, **of_its_own(before), **options)
     try:
         yield process
     finally:
@@ -108,7 +126,7 @@ def certificates(folder):
 
 @contextlib.contextmanager
 def api(folder, cpus=None):
-    """The API; yields its port. `/large` is a large body, `/token` a token, everything else a small record.
+    """The API; yields its process and port. `/large` is a large body, `/token` a token, everything else a small record.
 
     It answers 401 to whoever doesn't send the token.
     """
@@ -151,7 +169,7 @@ def api(folder, cpus=None):
             time.sleep(PAUSE)
         else:
             fail(f"the API did not start: {(folder / 'api.log').read_text()}")
-        yield port
+        yield process, port
 
 
 def config(folder, port, upstream, routes=1):
