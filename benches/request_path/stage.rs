@@ -63,10 +63,12 @@ impl Stage {
                 })
                 .collect();
             let target = |(name, upstream): (_, &checked::Upstream)| {
+                let client = Client::new(&Settings::default(), &upstream.url.origin()).unwrap();
                 let target = Target {
                     name: Clone::clone(name),
                     base: upstream.url.clone(),
-                    client: Client::new(&Settings::default()).unwrap(),
+                    host: client.host().clone(),
+                    client,
                 };
                 (target.name.clone(), Arc::new(target))
             };
