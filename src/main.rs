@@ -2,6 +2,11 @@
 
 use std::{io::Write, panic, process::ExitCode};
 
+/// Its fast path stays short however many requests are under way.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // First of all: rustls panics where two providers are compiled in and none is installed. It can only fail when
     // one is installed already, and nothing has run before this.

@@ -88,7 +88,7 @@ fn normalise(c: &mut Criterion) {
 fn told(stage: &Stage) -> (Caller, Matched) {
     let router = stage.router.load_full();
     let caller = admit(&request(empty()), router.listener(), |host| router.knows_host(host)).unwrap();
-    let matched = router.find(caller.host().as_deref(), &Method::GET, PATH).unwrap();
+    let matched = router.find(caller.host.as_deref(), &Method::GET, PATH).unwrap();
     (caller, matched)
 }
 

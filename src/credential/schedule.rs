@@ -38,9 +38,12 @@ const TELLING: Duration = Duration::from_secs(60);
 /// Whether a renewal has prolonged the life of its grant; `None` where that can't be told.
 pub fn prolonged(before: &Tokens, after: &Tokens) -> Option<bool> {
     let elapsed = after.obtained.checked_sub(before.obtained)?;
-    let gained = after.dies?.wall().saturating_sub(before.dies?.wall());
-    // A life that starts anew gains what has elapsed, one with a fixed end nothing.
-    (u128::from(elapsed) >= TELLING.as_millis()).then_some(gained > elapsed / 2)
+    let (was, is) = (before.dies?.wall(), after.dies?.wall());
+    // A life that starts anew gains what has elapsed, one with a fixed end nothing. One that ends sooner is of another
+    // kind: the setting was changed, or the first token of a session lives longer than those that follow.
+    let telling = u64::try_from(TELLING.as_millis()).unwrap_or(u64::MAX);
+    let is_shorter = was > is.saturating_add(telling);
+    (elapsed >= telling && !is_shorter).then(|| is.saturating_sub(was) > elapsed / 2)
 }
 
 /// What went wrong, as far as the length of a wait depends on it.

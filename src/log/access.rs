@@ -88,7 +88,8 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field, value);
+        self.name(field);
+        self.0.push_str(itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -96,7 +97,8 @@ impl Visit for Fields<'_> {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.number(field, value);
+        self.name(field);
+        self.0.push_str(if value { "true" } else { "false" });
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
@@ -105,7 +107,10 @@ impl Visit for Fields<'_> {
             // Most are a duration of so many thousandths: as such they are written at a third of the cost.
             true if (0.0..1e12).contains(&thousandths) && thousandths.fract() == 0.0 => {
                 let thousandths = thousandths as u64;
-                self.number(field, format_args!("{}.{:03}", thousandths / 1000, thousandths % 1000));
+                self.name(field);
+                self.0.push_str(itoa::Buffer::new().format(thousandths / 1000));
+                self.0.push('.');
+                push_three_digits(self.0, thousandths % 1000);
             }
             true => self.number(field, value),
             // JSON has no other numbers.
@@ -118,6 +123,13 @@ impl Visit for Fields<'_> {
         self.0.push('"');
         let _ = write!(Escaped(self.0), "{value:?}");
         self.0.push('"');
+    }
+}
+
+/// A number below 1000 with its leading zeros.
+pub(super) fn push_three_digits(line: &mut String, number: u64) {
+    for divisor in [100, 10, 1] {
+        line.push(char::from(b'0' + (number / divisor % 10) as u8));
     }
 }
 

@@ -146,7 +146,7 @@ impl Stamp {
         }
     }
 
-    fn write(&self, text: &mut impl std::fmt::Write) {
+    fn write(&self, text: &mut String) {
         let wall = self.clock.now().wall;
         let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if last.0 != wall / 1000 || last.1.is_empty() {
@@ -154,15 +154,18 @@ impl Stamp {
             let second = format!("{stamp:.0}");
             *last = (wall / 1000, second.trim_end_matches('Z').to_owned());
         }
-        // A line's text takes whatever is written to it.
-        let _ = write!(text, "{}.{:03}Z", last.1, wall % 1000);
+        text.push_str(&last.1);
+        text.push('.');
+        access::push_three_digits(text, wall % 1000);
+        text.push('Z');
     }
 }
 
 impl FormatTime for Stamp {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        Stamp::write(self, writer);
-        Ok(())
+        let mut stamp = String::with_capacity(32);
+        self.write(&mut stamp);
+        writer.write_str(&stamp)
     }
 }
 

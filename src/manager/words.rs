@@ -68,6 +68,9 @@ pub(super) fn about_the_end(spec: &Spec, at: Deadline, why: Ending, now: Now) ->
     let (at, login) = (moment(at), login_advice(spec));
     match why {
         _ if has_passed => format!("{login}: its session ended at {at}, as far as its lifetime says"),
+        Ending::Unused if spec.policy.keep_alive || spec.policy.refresh_lifetime.is_some() => {
+            format!("its refresh token dies at {at} unless a renewal works before: see why they fail, or {login}")
+        }
         Ending::Unused => format!(
             "its refresh token dies unused at {at}: use it before, have it renewed with `keep_alive: true` in \
              credentials.{name}, or {login}"

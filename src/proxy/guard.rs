@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 
 use super::{Address, Connection, ProxyError, Router, decided::Decided};
 use crate::name::ListenerName;
+use authority::Named;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -28,14 +29,13 @@ pub struct Caller {
     pub scheme: &'static str,
     /// As written; `None` for an HTTP/1.0 request that names nobody.
     pub authority: Option<Authority>,
+    /// Its host, in lower case, without port, brackets and final dot.
+    pub host: Option<Arc<str>>,
+    /// The connection, where it is known.
+    pub connection: Option<Connection>,
 }
 
 impl Caller {
-    /// The authority's host, in lower case, without port, brackets and final dot.
-    pub fn host(&self) -> Option<Cow<'_, str>> {
-        self.authority.as_ref().map(authority::host)
-    }
-
     /// Whether `origin` (RFC 6454 §7) is the one that the request itself was sent to.
     fn is_origin(&self, origin: &[u8]) -> bool {
         let Some((own, other)) = self.authority.as_ref().zip(
@@ -84,7 +84,7 @@ pub struct Guard<S> {
     inner: S,
     router: Arc<ArcSwap<Router>>,
     /// Whom the last request named.
-    last: Option<Authority>,
+    last: Option<Named>,
 }
 
 impl<S, B> Service<Request<B>> for Guard<S>
@@ -103,7 +103,9 @@ where
         let router = self.router.load();
         let knows_host = |host: &str| router.knows_host(host);
         match admit_next(&request, router.listener(), knows_host, &mut self.last) {
-            Ok(caller) => {
+            Ok(mut caller) => {
+                // Moved rather than copied: a fourth extension would cost a larger table.
+                caller.connection = request.extensions_mut().remove();
                 request.extensions_mut().insert(caller);
                 Decided::passed(self.inner.call(request))
             }
@@ -125,7 +127,7 @@ fn admit_next<B>(
     request: &Request<B>,
     listener: &ListenerName,
     knows_host: impl Fn(&str) -> bool,
-    last: &mut Option<Authority>,
+    last: &mut Option<Named>,
 ) -> Result<Caller, ProxyError> {
     match *request.method() {
         Method::CONNECT => {
@@ -143,20 +145,22 @@ fn admit_next<B>(
         _ => {}
     }
     let connection = request.extensions().get::<Connection>();
-    let authority = authority::effective(request.uri(), request.headers(), request.version(), last)?;
+    let (authority, host) = authority::effective(request.uri(), request.headers(), request.version(), last)?.unzip();
     let caller = Caller {
         scheme: match connection {
             Some(Connection { tls: true, .. }) => "https",
             _ => "http",
         },
         authority,
+        host,
+        connection: None,
     };
-    if let Some(host) = caller.host()
-        && !is_known(&host, connection.map(|connection| connection.local), knows_host)
+    if let Some(host) = &caller.host
+        && !is_known(host, connection.map(|connection| connection.local), knows_host)
     {
         return Err(ProxyError::UnknownHost {
             listener: listener.clone(),
-            host: host.into_owned(),
+            host: host.to_string(),
         });
     }
     refuse_other_sites(request.headers(), &caller)?;

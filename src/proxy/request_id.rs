@@ -58,9 +58,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut own = request.headers().get_all(REQUEST_ID).iter();
-        let id = match (own.next(), own.next()) {
-            (Some(id), None) if is_sane(id.as_bytes()) => id.clone(),
+        let headers = request.headers();
+        // A repeated field has one key: looking for more of it is for few requests.
+        let may_repeat = headers.len() != headers.keys_len();
+        let repeats = || may_repeat && headers.get_all(REQUEST_ID).iter().nth(1).is_some();
+        let id = match headers.get(REQUEST_ID) {
+            Some(id) if is_sane(id.as_bytes()) && !repeats() => id.clone(),
             _ => {
                 let id = self.fresh.next();
                 request.headers_mut().insert(REQUEST_ID, id.clone());

@@ -75,7 +75,10 @@ where
 }
 
 fn decide<B>(request: &Request<B>, router: &Router) -> Result<Matched, ProxyError> {
-    let host = request.extensions().get::<Caller>().and_then(Caller::host);
+    let host = request
+        .extensions()
+        .get::<Caller>()
+        .and_then(|caller| caller.host.clone());
     let (method, path) = (request.method(), request.uri().path());
     let matched = router.find(host.as_deref(), method, path)?;
     // Before the checks, so that a refusal's line in the log has its route.

@@ -2,8 +2,6 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -12,19 +10,19 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder};
 
 use super::{
-    authorize::AuthorizeLayer,
+    authorize::{Authorize, AuthorizeLayer},
     forward::Forward,
-    guard::GuardLayer,
+    guard::{Guard, GuardLayer},
     linger::Linger,
-    normalise::NormaliseLayer,
-    request_id::RequestIdLayer,
-    rescue::RescueLayer,
-    rewrite::RewriteLayer,
-    route::{RouteLayer, Router},
-    trace::TraceLayer,
+    normalise::{Normalise, NormaliseLayer},
+    request_id::{RequestIdLayer, WithRequestId},
+    rescue::{Rescue, RescueLayer},
+    rewrite::{Rewrite, RewriteLayer},
+    route::{Route, RouteLayer, Router},
+    trace::{Trace, TraceLayer},
 };
 use crate::{
     clock::Clock,
@@ -75,12 +73,15 @@ pub fn stack(context: ListenerContext) -> Stack {
         // Last, and so beyond the reach of every layer above: strip, get a token, put it in; once more on a 401.
         .layer(AuthorizeLayer::new(metrics))
         .service(Forward);
-    Stack(BoxCloneSyncService::new(service))
+    Stack(service)
 }
+
+/// The layers by name, so that neither a request nor its future needs a box.
+type Layers = WithRequestId<Trace<Rescue<Guard<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]
-pub struct Stack(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
+pub struct Stack(Layers);
 
 impl<B> Service<Request<B>> for Stack
 where
@@ -89,10 +90,10 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = <Layers as Service<Request<Body>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        Service::<Request<Body>>::poll_ready(&mut self.0, cx)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {

@@ -22,6 +22,7 @@ use tower::Service;
 
 use super::{
     drain::Drain,
+    head_timer::HeadTimer,
     preface::{Version, sniff},
 };
 
@@ -64,7 +65,7 @@ impl Options {
     fn http1(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::new())
             .header_read_timeout(self.header_timeout)
             .title_case_headers(self.title_case_headers)
             .preserve_header_case(self.title_case_headers);
@@ -140,6 +141,7 @@ pub(super) async fn run<I, S, B, F>(
         Version::Http1 => {
             let mut connection = pin!(options.http1().serve_connection(stream, service));
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = drain.started() => {
                     connection.as_mut().graceful_shutdown();
@@ -150,6 +152,7 @@ pub(super) async fn run<I, S, B, F>(
         Version::Http2 => {
             let mut connection = pin!(options.http2().serve_connection(stream, service));
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = drain.started() => {
                     connection.as_mut().graceful_shutdown();

@@ -7,6 +7,7 @@ mod accept;
 mod bind;
 mod connection;
 mod drain;
+mod head_timer;
 mod preface;
 mod signal;
 

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
@@ -227,6 +228,8 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
     .unwrap()
 }
 
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 /// Serves the stack in front of this address.
 pub(crate) async fn listen(upstream: SocketAddr) -> World {
     LazyLock::force(&LOG);
@@ -249,7 +252,8 @@ pub(crate) async fn listen(upstream: SocketAddr) -> World {
             let stack = stack.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(connection.clone());
-                stack.clone().call(request)
+                let answer: Answer = Box::pin(stack.clone().call(request));
+                answer
             });
             tokio::spawn(async move {
                 let builder = auto::Builder::new(TokioExecutor::new());

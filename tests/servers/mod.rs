@@ -69,8 +69,10 @@ impl Running {
 
     /// Stops it at once, as a crash does: nothing is written in good order.
     pub(crate) fn down(&mut self) {
-        // PostgreSQL's own children end with it; Redis just ends.
-        self.signal("QUIT");
+        // PostgreSQL takes its children with it, and Redis has none. (QUIT does nothing to a Redis whose parents ran it
+        // in a shell's background: there it is ignored, and Redis leaves it at that.)
+        let is_redis = self.program.ends_with("redis-server");
+        self.signal(if is_redis { "KILL" } else { "QUIT" });
         if let Some(mut child) = self.child.take() {
             for _ in 0..STEPS {
                 if matches!(child.try_wait(), Ok(Some(_))) {

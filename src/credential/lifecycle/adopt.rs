@@ -79,7 +79,13 @@ impl Lifecycle {
             let is_newer_by_hand = record.as_ref().is_some_and(|record| {
                 record.origin == Origin::ByHand && record.begun_by.last().is_some_and(|id| !held.begun_by.contains(id))
             });
-            if !is_newer_by_hand {
+            // Nor is a chain that is dead, where there is another that lives.
+            let is_alive = held.dead
+                && record.as_ref().is_some_and(|record| {
+                    let Position { chain, .. } = record.position;
+                    record.state == State::Live && chain > 0 && chain != held.position.chain
+                });
+            if !is_newer_by_hand && !is_alive {
                 // A refused refresh token is not brought back to life.
                 if matches!(self.phase, Phase::Resting) && !held.dead {
                     self.start(Kind::Restore(held.position), Why::Restore, notes);
@@ -146,6 +152,7 @@ impl Lifecycle {
                     adopted: true,
                     fixed,
                     told,
+                    looked: 0,
                 });
             }
         }

@@ -105,12 +105,18 @@ impl Lifecycle {
             .iter()
             .filter(|span| at.remaining(now) <= **span)
             .count();
-        if let Some(held) = &mut self.held
-            && near > held.told
-        {
-            held.told = near;
-            notes.push(Note::Ending(at, why));
+        let is_resting = matches!(self.phase, Phase::Resting);
+        let Some(held) = self.held.as_mut().filter(|held| near > held.told) else {
+            return;
+        };
+        if is_resting && near > held.looked {
+            // Whoever uses it may be another process, which renews it.
+            held.looked = near;
+            self.phase = Phase::Loading;
+            return;
         }
+        held.told = near;
+        notes.push(Note::Ending(at, why));
     }
 
     /// When there will be something to tell, and when it ends.

@@ -158,6 +158,7 @@ impl Lifecycle {
             adopted: false,
             fixed,
             told,
+            looked: 0,
         });
     }
 }

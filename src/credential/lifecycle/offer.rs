@@ -1,5 +1,7 @@
 //! What callers get, and why they get nothing.
 
+use std::time::Duration;
+
 use super::{Lifecycle, state::Phase};
 use crate::{
     clock::{Deadline, Now},
@@ -107,7 +109,10 @@ impl Lifecycle {
         }
         match &self.phase {
             // Once that is over, whoever asks has the store looked at first.
-            Phase::Resting if !self.has_way() => Offer::Refused(self.dead_end(), self.look_again.or(self.looked_until)),
+            Phase::Resting if !self.has_way() => {
+                let looks = self.look_again.or(self.looked_until);
+                Offer::Refused(self.dead_end(), looks.or(Some(Deadline::after(now, Duration::ZERO))))
+            }
             // Loading on behalf of `login_required` is no news to callers.
             Phase::Loading if self.look_again.is_some() => Offer::Refused(self.dead_end(), self.look_again),
             _ => Offer::Wait,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{
     Lifecycle, Note,
     state::{Cooldown, Phase},
-    wait::LOOK_WHILE_LOGIN_REQUIRED,
 };
 use crate::{
     clock::{Deadline, Now},
@@ -27,7 +26,6 @@ impl Lifecycle {
             .cooldown
             .as_ref()
             .is_some_and(|cooldown| !cooldown.until.has_passed(now));
-        let has_way = self.has_way();
         let Some(held) = self
             .held
             .as_mut()
@@ -63,10 +61,6 @@ impl Lifecycle {
         }
         // The rejection's own caller waits for what comes next, also where that is bad news.
         self.wanted = true;
-        if !has_way {
-            self.look_again
-                .get_or_insert(Deadline::after(now, LOOK_WHILE_LOGIN_REQUIRED));
-        }
     }
 
     pub(super) fn accepted(&mut self, position: Position) {

@@ -38,6 +38,8 @@ pub(super) struct Held {
     pub(super) fixed: bool,
     /// How often its end was told.
     pub(super) told: usize,
+    /// For how many times of telling the store was looked at first: another process may have renewed it.
+    pub(super) looked: usize,
 }
 
 /// A wait after a failure.

@@ -98,7 +98,9 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             Some(ready) => ready,
             None => Box::pin(tokens.token(self.patience)).await?,
         };
-        let request = again.request(parts.clone(), first, &ready.injection)?;
+        // The copy is kept: what is sent first has room in it for the credential.
+        let spare = parts.clone();
+        let request = again.request(parts, first, &ready.injection)?;
         let response = inner.call(self.outbound(request)).await?;
         let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
             Some(verdict) => (response, verdict),
@@ -108,7 +110,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             note_success(tokens, &ready, &response);
             return Ok(response);
         }
-        Box::pin(self.replay(inner, parts, &again, tokens, &ready, (response, verdict))).await
+        Box::pin(self.replay(inner, spare, &again, tokens, &ready, (response, verdict))).await
     }
 
     /// The second attempt, if there can be one, after this answer to the first.

@@ -1,10 +1,13 @@
 //! Whom a request names: its Host, or the authority of its absolute form.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Uri, Version, header::HOST, uri::Authority};
 
 use crate::proxy::ProxyError;
+
+/// An authority, and its host in the form that hosts are compared in.
+pub(super) type Named = (Authority, Arc<str>);
 
 /// The effective authority (RFC 9112 §3.2, RFC 9113 §8.3.1). Where two parts of a request name one, they agree.
 ///
@@ -13,30 +16,27 @@ pub(super) fn effective(
     uri: &Uri,
     headers: &HeaderMap,
     version: Version,
-    last: &mut Option<Authority>,
-) -> Result<Option<Authority>, ProxyError> {
-    let host = match headers.get(HOST) {
+    last: &mut Option<Named>,
+) -> Result<Option<Named>, ProxyError> {
+    let named = match headers.get(HOST) {
         // A repeated field counts twice, but has one key.
         Some(_) if headers.len() != headers.keys_len() && headers.get_all(HOST).iter().nth(1).is_some() => {
             return Err(ProxyError::bad_request("the request has several Host fields; send one"));
         }
-        Some(host) => Some(read(host, last)?),
+        Some(field) => Some(read(field, last)?),
         None => None,
     };
-    match (uri.authority(), host) {
+    match (uri.authority(), named) {
         (Some(target), _) if target.as_str().contains('@') => Err(ProxyError::bad_request(
             "the request's target holds a user or password; send the credential's name to nobody, and the path only",
         )),
-        (Some(target), Some(host)) => {
-            if !same(target, &host, uri.scheme_str().unwrap_or("http")) {
-                return Err(ProxyError::bad_request(
-                    "the request's target and its Host field name different hosts; send one of them, or the same twice",
-                ));
-            }
-            Ok(Some(target.clone()))
+        (Some(target), Some((field, _))) if !same(target, &field, uri.scheme_str().unwrap_or("http")) => {
+            Err(ProxyError::bad_request(
+                "the request's target and its Host field name different hosts; send one of them, or the same twice",
+            ))
         }
-        (Some(target), None) => Ok(Some(target.clone())),
-        (None, Some(host)) => Ok(Some(host)),
+        (Some(target), _) => Ok(Some((target.clone(), host(target).into()))),
+        (None, Some(named)) => Ok(Some(named)),
         (None, None) if version <= Version::HTTP_10 => Ok(None),
         (None, None) => Err(ProxyError::bad_request(
             "the request has no Host field, which HTTP/1.1 asks for",
@@ -44,19 +44,20 @@ pub(super) fn effective(
     }
 }
 
-fn read(host: &HeaderValue, last: &mut Option<Authority>) -> Result<Authority, ProxyError> {
+fn read(field: &HeaderValue, last: &mut Option<Named>) -> Result<Named, ProxyError> {
     if let Some(last) = last
-        && last.as_str().as_bytes() == host.as_bytes()
+        && last.0.as_str().as_bytes() == field.as_bytes()
     {
         return Ok(last.clone());
     }
-    let read = Authority::try_from(host.as_bytes())
+    let read = Authority::try_from(field.as_bytes())
         .ok()
-        .filter(|host| !host.as_str().contains('@') && !host.host().is_empty())
+        .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
         .ok_or(ProxyError::BadRequest(
             "the Host field is not a host, or a host and a port".into(),
         ))?;
-    Ok(last.insert(read).clone())
+    let host = host(&read).into();
+    Ok(last.insert((read, host)).clone())
 }
 
 /// Whether two authorities are the same place.

@@ -120,7 +120,7 @@ fn tunnels_and_echoes_are_refused_with_words() {
 #[test]
 fn the_caller_is_known_as_it_addressed_us() {
     let caller = judge(&request("/", &[("host", "ERP.localhost.:80")]), &router()).unwrap();
-    assert_eq!(caller.host().as_deref(), Some("erp.localhost"));
+    assert_eq!(caller.host.as_deref(), Some("erp.localhost"));
     assert_eq!(caller.authority.unwrap(), "ERP.localhost.:80");
     assert_eq!(caller.scheme, "http");
 }

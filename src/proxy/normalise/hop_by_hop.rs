@@ -34,16 +34,18 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     let is_http2 = request.version() == Version::HTTP_2;
     let headers = request.headers_mut();
-    let codings = headers.get_all(TRANSFER_ENCODING);
-    if codings
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    if is_chunked
+        && !headers
+            .get_all(TRANSFER_ENCODING)
+            .iter()
+            .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         return Err(ProxyError::bad_request(
             "the request's transfer-encoding is not just `chunked`",
         ));
     }
-    let has_trailers = is_http2 || headers.contains_key(TRANSFER_ENCODING);
+    let has_trailers = is_http2 || is_chunked;
     let takes_trailers = is_http2 && headers.get_all(TE).iter().any(|value| names(value, "trailers"));
     strip(headers);
     if takes_trailers {

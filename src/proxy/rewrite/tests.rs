@@ -24,6 +24,8 @@ async fn through(
     request.extensions_mut().insert(Caller {
         scheme: "http",
         authority: Some("localhost:8080".parse().unwrap()),
+        host: Some("localhost".into()),
+        connection: None,
     });
     let seen = Arc::new(std::sync::Mutex::new(None));
     let (keep, response) = (seen.clone(), response.body(()).unwrap());

@@ -19,6 +19,8 @@ type After<T> = (Duration, T);
 struct Life {
     clock: Clock,
     machine: Lifecycle,
+    /// What the store has.
+    stored: Option<Box<Record>>,
 }
 
 impl Life {
@@ -35,11 +37,12 @@ impl Life {
         Self {
             clock: Clock::manual(),
             machine: Lifecycle::new(Arc::new(rules)),
+            stored: None,
         }
     }
 
-    /// Tokens of this generation, whose access token lives for an hour, and whose grant dies after `life`.
-    fn adopt(&mut self, generation: u64, refresh: Option<&str>, life: Option<Duration>) -> Vec<Note> {
+    /// Stores tokens of this generation, whose access token lives for an hour, and whose grant dies after `life`.
+    fn store(&mut self, generation: u64, refresh: Option<&str>, life: Option<Duration>) -> Box<Record> {
         let now = self.clock.now();
         let mut record = Record::new(Fingerprint::of(["test"]));
         record.position = Position { chain: 1, generation };
@@ -51,8 +54,25 @@ impl Life {
             expires: Some(Deadline::after(now, HOUR)),
             dies: life.map(|life| Deadline::after(now, life)),
         };
-        let mut notes = self.machine.handle(Event::SignedIn(Box::new(record)), now);
+        self.stored.insert(Box::new(record)).clone()
+    }
+
+    /// Stores them, and tells the machine.
+    fn adopt(&mut self, generation: u64, refresh: Option<&str>, life: Option<Duration>) -> Vec<Note> {
+        let record = self.store(generation, refresh, life);
+        let mut notes = self.machine.handle(Event::SignedIn(record), self.clock.now());
+        notes.extend(self.look());
         notes.retain(|note| !matches!(note, Note::Adopted(_)));
+        notes
+    }
+
+    /// Answers what it asks the store.
+    fn look(&mut self) -> Vec<Note> {
+        let now = self.clock.now();
+        let mut notes = Vec::new();
+        while matches!(self.machine.step(now), Step::Load) {
+            notes.extend(self.machine.handle(Event::Loaded(Ok(self.stored.clone())), now));
+        }
         notes
     }
 
@@ -73,8 +93,11 @@ impl Life {
                 return (told, None);
             }
             self.clock.advance(wait.max(Duration::from_millis(1)));
-            for note in self.machine.handle(Event::Tick, self.clock.now()) {
+            let mut notes = self.machine.handle(Event::Tick, self.clock.now());
+            notes.extend(self.look());
+            for note in notes {
                 match note {
+                    Note::Adopted(_) => {}
                     Note::Ending(_, why) => told.push((elapsed + wait, why)),
                     Note::Asking(Kind::Refresh, why) => return (told, Some((elapsed + wait, why))),
                     note => panic!("{note:?}"),
@@ -109,6 +132,34 @@ fn a_grant_that_nothing_renews_is_told_of_once_near_its_end() {
     assert_eq!(life.adopt(2, Some("s"), Some(DAY * 20)), []);
     assert_eq!(life.machine.near_end(life.clock.now()), None);
     assert_eq!(life.idle(DAY * 18), (vec![], None));
+}
+
+#[test]
+fn nobody_is_told_of_an_end_that_another_process_has_put_off() {
+    let mut life = Life::new(false, Policy::default());
+    life.adopt(1, Some("r"), Some(DAY * 20));
+    assert_eq!(life.idle(DAY * 18), (vec![], None));
+    life.store(2, Some("s"), Some(DAY * 20));
+    assert_eq!(life.idle(DAY * 10), (vec![], None));
+    assert_eq!(
+        life.machine
+            .ends(life.clock.now())
+            .map(|at| at.remaining(life.clock.now())),
+        Some(DAY * 10)
+    );
+}
+
+#[test]
+fn a_life_that_was_made_shorter_is_no_fixed_end() {
+    let kept = Policy {
+        refresh_lifetime: Some(DAY * 30),
+        ..Policy::default()
+    };
+    let mut life = Life::new(false, kept);
+    life.adopt(1, Some("r"), Some(DAY * 90));
+    assert_eq!(life.idle(DAY), (vec![], None));
+    life.adopt(2, Some("s"), Some(DAY * 30));
+    assert_eq!(life.idle(DAY * 40), (vec![], Some((DAY * 27, Why::KeepAlive))));
 }
 
 #[test]
