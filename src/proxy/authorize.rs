@@ -80,13 +80,17 @@ where
         // The clone is for later; the service that was polled ready is the one to call.
         let later = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, later);
-        Box::pin(authorize(inner, request, self.metrics.clone()))
+        match authorize(inner, request, self.metrics.clone()) {
+            Ok(answer) => answer,
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 }
 
-async fn authorize<S>(mut inner: S, request: Request<Body>, metrics: Arc<Metrics>) -> Result<Response<Body>, ProxyError>
+/// What happens at once is done here, so that what a request holds while it waits is small.
+fn authorize<S>(mut inner: S, request: Request<Body>, metrics: Arc<Metrics>) -> Result<Answer, ProxyError>
 where
-    S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send + 'static,
 {
     let (mut parts, body) = request.into_parts();
     // The upstream's client gets its target, and nothing else that layers told one another.
@@ -100,24 +104,29 @@ where
     let Some(manager) = &entry.manager else {
         let request = Request::from_parts(parts, body);
         let target = entry.target.clone();
-        return inner.call(Outbound { target, request }).await;
+        return Ok(inner.call(Outbound { target, request }));
     };
-    let handle = match manager.handle_at_once() {
-        Some(handle) => handle,
-        // In a box, as is everything that few requests come to: what each holds while it waits stays small.
-        None => Box::pin(manager.handle(subject.parts(), entry.token_timeout)).await?,
-    };
-    let attempts = Attempts {
-        target: &entry.target,
-        patience: entry.token_timeout,
-        signs: &manager.spec().rejected,
-        rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
-        on_replay: || {
-            metrics.replay(&entry.name);
-            if let Some(facts) = known.get::<Arc<Facts>>() {
-                facts.set_replayed();
-            }
-        },
-    };
-    attempts.run(&mut inner, parts, body, &handle).await
+    let handle = manager.handle_at_once();
+    let facts = known.remove::<Arc<Facts>>();
+    Ok(Box::pin(async move {
+        let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
+        let handle = match handle {
+            Some(handle) => handle,
+            // In a box, as is everything that few requests come to: what each holds while it waits stays small.
+            None => Box::pin(manager.handle(subject.parts(), entry.token_timeout)).await?,
+        };
+        let attempts = Attempts {
+            target: &entry.target,
+            patience: entry.token_timeout,
+            signs: &manager.spec().rejected,
+            rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
+            on_replay: || {
+                metrics.replay(&entry.name);
+                if let Some(facts) = &facts {
+                    facts.set_replayed();
+                }
+            },
+        };
+        attempts.run(&mut inner, parts, body, &handle).await
+    }))
 }

@@ -82,35 +82,40 @@ pub(super) struct Attempts<'a, R> {
 
 impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     /// One attempt, or two. `inner` is ready for the first.
-    pub(super) async fn run<S>(
-        &self,
-        inner: &mut S,
+    ///
+    /// Not an `async fn`, which would hold its arguments twice.
+    pub(super) fn run<'r, S, T>(
+        &'r self,
+        inner: &'r mut S,
         parts: Parts,
         body: Body,
-        tokens: &impl Tokens,
-    ) -> Result<Response<Body>, ProxyError>
+        tokens: &'r T,
+    ) -> impl Future<Output = Result<Response<Body>, ProxyError>> + Send + use<'r, S, T, R>
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+        T: Tokens,
     {
-        // The body first: a slow form must not make the token old.
-        let (again, first) = Again::new(&parts, body, self.rewrites_forms).await?;
-        let ready = match tokens.at_once() {
-            Some(ready) => ready,
-            None => Box::pin(tokens.token(self.patience)).await?,
-        };
-        // The copy is kept: what is sent first has room in it for the credential.
-        let spare = parts.clone();
-        let request = again.request(parts, first, &ready.injection)?;
-        let response = inner.call(self.outbound(request)).await?;
-        let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
-            Some(verdict) => (response, verdict),
-            None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
-        };
-        if verdict == Verdict::Silent {
-            note_success(tokens, &ready, &response);
-            return Ok(response);
+        async move {
+            // The body first: a slow form must not make the token old.
+            let (again, first) = Again::new(&parts, body, self.rewrites_forms).await?;
+            let ready = match tokens.at_once() {
+                Some(ready) => ready,
+                None => Box::pin(tokens.token(self.patience)).await?,
+            };
+            // The copy is kept: what is sent first has room in it for the credential.
+            let spare = parts.clone();
+            let request = again.request(parts, first, &ready.injection)?;
+            let response = inner.call(self.outbound(request)).await?;
+            let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
+                Some(verdict) => (response, verdict),
+                None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
+            };
+            if verdict == Verdict::Silent {
+                note_success(tokens, &ready, &response);
+                return Ok(response);
+            }
+            Box::pin(self.replay(inner, spare, &again, tokens, &ready, (response, verdict))).await
         }
-        Box::pin(self.replay(inner, spare, &again, tokens, &ready, (response, verdict))).await
     }
 
     /// The second attempt, if there can be one, after this answer to the first.
