@@ -23,6 +23,10 @@ pub(super) enum Fault {
     Exposed { mode: u32 },
     /// The path is of something else than a file.
     NotAFile,
+    /// The file was there and is not: its disk may be unmounted.
+    Missing,
+    /// Another file is where it was.
+    Another,
     /// The directory can't be made.
     Directory { path: PathBuf, error: io::Error },
     /// The file is on another machine.
@@ -88,6 +92,7 @@ impl Fault {
                 error.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
             ),
+            Self::Missing | Self::Another => true,
             _ => false,
         }
     }
@@ -106,6 +111,14 @@ impl Fault {
                 format!("{path} holds tokens, and others than its owner may use it (mode {mode:04o}); chmod 600 {path}")
             }
             Self::NotAFile => format!("{path} is not a file; let state.path name one"),
+            Self::Missing => format!(
+                "{path} was there and is gone, so none is made in its place; mount its disk again or put the file back; \
+                 if it is gone for good, restart bearerd and sign in again"
+            ),
+            Self::Another => format!(
+                "{path} is not the file that it was when bearerd started; put that one back, or restart bearerd to use \
+                 this one"
+            ),
             Self::Directory { path: directory, error } => format!(
                 "the directory {} can't be made ({error}); make it, owned by bearerd's user with mode 0700, \
                  or let state.path name a file elsewhere",

@@ -17,8 +17,37 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// The permissions of the owner alone.
 const OTHERS: u32 = 0o077;
 
-/// Makes the file where there is none, and refuses one that is no place for tokens. Returns its absolute path.
-pub(super) fn prepare(path: &Path) -> Result<PathBuf, Fault> {
+/// Which file of the system it is: its device and its inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+/// Makes the file where there is none, and refuses one that is no place for tokens. Returns its absolute path. Where
+/// a file was `seen` before, it must be that one, and none is made.
+pub(super) fn prepare(path: &Path, seen: Option<Identity>) -> Result<(PathBuf, Identity), Fault> {
+    if seen.is_none() {
+        make(path)?;
+    }
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && seen.is_some() => return Err(Fault::Missing),
+        metadata => metadata?,
+    };
+    if !metadata.is_file() {
+        return Err(Fault::NotAFile);
+    }
+    let identity = Identity(metadata.dev(), metadata.ino());
+    if seen.is_some_and(|seen| seen != identity) {
+        return Err(Fault::Another);
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(Fault::Exposed { mode });
+    }
+    // Where the path is a link, the journal stands beside the file and not beside the link.
+    Ok((fs::canonicalize(path)?, identity))
+}
+
+/// Makes the file, and its directory, where there is none.
+fn make(path: &Path) -> Result<(), Fault> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -35,20 +64,9 @@ pub(super) fn prepare(path: &Path) -> Result<PathBuf, Fault> {
     }
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
     }
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(Fault::NotAFile);
-    }
-    let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(Fault::Exposed { mode });
-    }
-    // Where the path is a link, the journal stands beside the file and not beside the link.
-    Ok(fs::canonicalize(path)?)
 }
 
 /// The kind of a file system whose locks don't hold among machines ("How To Corrupt An SQLite Database File" §2.1), by

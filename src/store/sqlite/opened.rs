@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
-use super::{fault::Fault, file, row, schema};
+use super::{
+    fault::Fault,
+    file::{self, Identity},
+    row, schema,
+};
 use crate::store::keys::Keys;
 
 /// Where the file is, and its handle once there is one.
@@ -13,6 +17,17 @@ pub(super) struct Place {
     keys: Keys,
     patience: fn(i32) -> bool,
     opened: Option<Opened>,
+    seen: Seen,
+}
+
+/// What this process has seen at the path. What was there is never made anew: where the disk is unmounted, an empty
+/// store in its place would have every refresh token spent a second time.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Seen {
+    /// Which file it was.
+    file: Option<Identity>,
+    /// Whether its tables were there.
+    tables: bool,
 }
 
 /// A handle on the file.
@@ -32,6 +47,7 @@ impl Place {
             keys,
             patience,
             opened: None,
+            seen: Seen::default(),
         }
     }
 
@@ -39,7 +55,7 @@ impl Place {
     pub(super) fn opened(&mut self) -> Result<&mut Opened, Fault> {
         let opened = match self.opened.take() {
             Some(opened) => opened,
-            None => Opened::new(&self.path, &self.keys, self.patience)?,
+            None => Opened::new(&self.path, &self.keys, self.patience, &mut self.seen)?,
         };
         Ok(self.opened.insert(opened))
     }
@@ -58,10 +74,11 @@ impl Place {
 }
 
 impl Opened {
-    /// Opens the file, and makes it where there is none. What is as it should be is only read: it can be used, for
+    /// Opens the file, and makes it where none was seen. What is as it should be is only read: it can be used, for
     /// what it holds, where nothing can be written.
-    pub(super) fn new(path: &Path, keys: &Keys, patience: fn(i32) -> bool) -> Result<Self, Fault> {
-        let path = file::prepare(path)?;
+    pub(super) fn new(path: &Path, keys: &Keys, patience: fn(i32) -> bool, seen: &mut Seen) -> Result<Self, Fault> {
+        let (path, identity) = file::prepare(path, seen.file)?;
+        seen.file = Some(identity);
         // The file is there: SQLite need not make one. One thread uses the connection, so it needs no lock of its own.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
@@ -77,7 +94,8 @@ impl Opened {
         // Nothing of a token goes to temporary files, and a schema that somebody else wrote runs no functions.
         connection.pragma_update(None, "temp_store", "memory")?;
         connection.pragma_update(None, "trusted_schema", false)?;
-        schema::prepare(&mut connection, keys)?;
+        schema::prepare(&mut connection, keys, !seen.tables)?;
+        seen.tables = true;
         // One view of the file: the records and their tally.
         let complete = row::is_complete(&*connection.transaction()?)?;
         let mut opened = Self {

@@ -27,8 +27,9 @@ const TABLES: &str = "
 ";
 
 /// Makes the tables in a new file, brings those of an earlier version to this one, and refuses those of another
-/// program or of a later version. All of it happens or nothing does; a file of this version is only read.
-pub(super) fn prepare(connection: &mut Connection, keys: &Keys) -> Result<(), Fault> {
+/// program or of a later version. All of it happens or nothing does; a file of this version is only read. `may_make`
+/// says whether the file may be new: one that had its tables once is damaged without them.
+pub(super) fn prepare(connection: &mut Connection, keys: &Keys, may_make: bool) -> Result<(), Fault> {
     if is_current(&connection.transaction()?)? {
         return Ok(());
     }
@@ -38,6 +39,7 @@ pub(super) fn prepare(connection: &mut Connection, keys: &Keys) -> Result<(), Fa
         return Ok(());
     }
     match version(&transaction)? {
+        0 if !may_make => return Err(Fault::Damaged),
         0 => make(&transaction, keys)?,
         _ => from_first(&transaction, keys)?,
     }

@@ -8,13 +8,14 @@ use std::{
 use rusqlite::Connection;
 use secrecy::SecretString;
 
-use super::*;
+use super::{opened::Seen, *};
 use crate::{
     credential::{record::Kind, record::SeedHash, spec::Fingerprint, token::Position, token::Tokens},
     store::{AskClaim, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
 };
 
 mod damaged;
+mod reopened;
 mod sealed;
 
 struct Spot {
@@ -77,7 +78,7 @@ async fn save(store: &Ledgered<Sqlite>, access: &str) -> Result<Record, StoreErr
 }
 
 fn secret_of(path: &Path) -> [u8; 32] {
-    let opened = Opened::new(path, &Keys::none(), patience).unwrap();
+    let opened = Opened::new(path, &Keys::none(), patience, &mut Seen::default()).unwrap();
     row::subject_secret(&opened.connection, &Keys::none()).unwrap()
 }
 
@@ -154,7 +155,9 @@ fn what_is_acknowledged_is_on_the_disk() {
     raw.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
         .unwrap();
     drop(raw);
-    let connection = Opened::new(&place.path, &Keys::none(), patience).unwrap().connection;
+    let connection = Opened::new(&place.path, &Keys::none(), patience, &mut Seen::default())
+        .unwrap()
+        .connection;
     let journal: String = connection
         .pragma_query_value(None, "journal_mode", |row| row.get(0))
         .unwrap();

@@ -49,7 +49,7 @@ impl Whole {
             mut connection,
             complete,
             ..
-        } = Opened::new(&path, &keys, |_| false)?;
+        } = Opened::new(&path, &keys, |_| false, &mut Seen::default())?;
         // A loss of power is not what this is about.
         connection.pragma_update(None, "synchronous", "off").unwrap();
         if let Ok(found) = row::subject_secret(&connection, &keys) {

@@ -152,7 +152,7 @@ async fn the_first_version_is_brought_to_this_one_and_nothing_of_it_is_lost() {
     // Several processes start at once: one brings it, the others find it so.
     thread::scope(|scope| {
         for path in &paths {
-            scope.spawn(|| drop(Opened::new(path, &keys(&["key"]), patience).unwrap()));
+            scope.spawn(|| drop(Opened::new(path, &keys(&["key"]), patience, &mut Seen::default()).unwrap()));
         }
     });
     assert!(!holds(&place.path, "canary"));
