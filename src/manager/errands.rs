@@ -193,7 +193,8 @@ impl Context {
     }
 
     /// A release after a first sign-in that brought nothing: the record of a subject that the provider never
-    /// accepted goes too, or whoever makes up subjects fills the store.
+    /// accepted goes too, or whoever makes up subjects fills the store. Another process may have claimed it since, or
+    /// signed in: then it stays.
     pub(super) async fn release_unborn(&self, step: Step) -> Event {
         let released = self.ask_store(step).await;
         if !self.subject.is_empty() && matches!(released, Event::Released(Ok(()))) {

@@ -7,7 +7,7 @@ mod saves;
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AskClaim, Key, TokenStore, random_id};
+use super::{AskClaim, Key, Portable, random_id};
 use crate::{
     clock::{Clock, Deadline, Now},
     credential::{
@@ -26,16 +26,16 @@ const BRIEF: Duration = Duration::from_millis(50);
 const CROWD: usize = 32;
 
 /// Runs every clause. `make` gives another handle on the same store, whose lease clock is `clock`.
-pub(super) async fn run(make: impl AsyncFn() -> Arc<dyn TokenStore>, clock: &Clock) {
+pub(super) async fn run(make: impl AsyncFn() -> Arc<dyn Portable>, clock: &Clock) {
     run_in(make, Time::Moved(clock.clone())).await;
 }
 
 /// Runs every clause on a store whose lease clock is its server's.
-pub(super) async fn run_on_server(make: impl AsyncFn() -> Arc<dyn TokenStore>) {
+pub(super) async fn run_on_server(make: impl AsyncFn() -> Arc<dyn Portable>) {
     run_in(make, Time::Passing(Clock::system())).await;
 }
 
-async fn run_in(make: impl AsyncFn() -> Arc<dyn TokenStore>, time: Time) {
+async fn run_in(make: impl AsyncFn() -> Arc<dyn Portable>, time: Time) {
     let rig = async || Rig {
         here: make().await,
         there: make().await,
@@ -59,14 +59,14 @@ async fn run_in(make: impl AsyncFn() -> Arc<dyn TokenStore>, time: Time) {
     saves::a_sign_in_by_hand_replaces_everything(rig().await).await;
     saves::a_seed_counts_once(rig().await).await;
     saves::lost_acknowledgements_are_asked_for_again(rig().await).await;
-    saves::forgetting_removes_the_record(rig().await).await;
+    saves::only_what_never_was_signed_in_is_forgotten(rig().await).await;
     saves::the_secret_of_subjects_is_the_store_s(rig().await).await;
     saves::everything_of_a_record_is_kept(rig().await, &make).await;
 }
 
 struct Rig {
-    here: Arc<dyn TokenStore>,
-    there: Arc<dyn TokenStore>,
+    here: Arc<dyn Portable>,
+    there: Arc<dyn Portable>,
     key: Key,
     time: Time,
 }

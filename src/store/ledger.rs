@@ -260,11 +260,15 @@ pub fn seed(
     Ruling::put(record, Seeded::Replaced)
 }
 
-/// Removes the record.
-pub fn forget() -> Ruling<()> {
-    Ruling {
-        change: Change::Remove,
-        answer: (),
+/// Removes the record of somebody who has never signed in, unless a claim stands: whoever holds it may be about to
+/// save the first tokens.
+pub fn forget(record: Option<&Record>) -> Ruling<()> {
+    match record {
+        Some(record) if record.position == Position::default() && record.claim.is_none() => Ruling {
+            change: Change::Remove,
+            answer: (),
+        },
+        _ => Ruling::keep(()),
     }
 }
 

@@ -95,15 +95,18 @@ impl Transact for Memory {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::Memory;
     use crate::{
         clock::Clock,
-        store::{conformance, memory},
+        store::{Portable, conformance, transact::Ledgered},
     };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn it_conforms() {
         let clock = Clock::manual();
-        let store = memory(clock.clone());
+        let store: Arc<dyn Portable> = Arc::new(Ledgered(Memory::new(clock.clone())));
         assert!(!store.is_durable());
         conformance::run(async || store.clone(), &clock).await;
     }

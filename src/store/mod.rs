@@ -184,7 +184,7 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
         fingerprint: &'a Fingerprint,
     ) -> Pending<'a, Seeded>;
 
-    /// Removes the record.
+    /// Removes the record while it is at position 0.0 and nobody's claim stands; does nothing otherwise.
     fn forget<'a>(&'a self, key: &'a Key) -> Pending<'a, ()>;
 
     /// Ends when another process may have changed the record since the call: a hint that may come for nothing or not
@@ -210,6 +210,10 @@ pub trait Portable: TokenStore {
 
     /// Removes the record if it is idle since `before`, in milliseconds since the Unix epoch; whether it was.
     fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool>;
+
+    /// Removes the record, as a store that loses one.
+    #[cfg(test)]
+    fn lose<'a>(&'a self, key: &'a Key) -> Pending<'a, ()>;
 
     /// Takes over the key that another store's subjects are kept under, in the place of this one's own.
     fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()>;

@@ -127,7 +127,8 @@ impl<S: Transact> TokenStore for Ledgered<S> {
     }
 
     fn forget<'a>(&'a self, key: &'a Key) -> Pending<'a, ()> {
-        self.0.transact(key, "forget a record", |_, _| ledger::forget())
+        self.0
+            .transact(key, "forget a record", |record, _| ledger::forget(record))
     }
 
     fn changed<'a>(&'a self, key: &'a Key) -> Hint<'a> {
@@ -158,6 +159,14 @@ impl<S: Transact> Portable for Ledgered<S> {
     fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool> {
         let rule = move |record: Option<&Record>, _| ledger::retire(record, before);
         self.0.transact(key, "forget an idle record", rule)
+    }
+
+    #[cfg(test)]
+    fn lose<'a>(&'a self, key: &'a Key) -> Pending<'a, ()> {
+        self.0.transact(key, "lose a record", |_, _| Ruling {
+            change: ledger::Change::Remove,
+            answer: (),
+        })
     }
 
     fn adopt_subject_secret<'a>(&'a self, secret: &'a [u8; 32]) -> Pending<'a, ()> {

@@ -125,7 +125,7 @@ pub(super) async fn check_asks_for_the_claim_and_its_lease(rig: Rig) {
     assert_eq!(check(Duration::ZERO).await, moved().await, "it was taken over");
     rig.commit(&second, "next").await;
     assert_eq!(check(Duration::ZERO).await, moved().await, "the record moved");
-    rig.here.forget(&rig.key).await.unwrap();
+    rig.here.lose(&rig.key).await.unwrap();
     assert_eq!(check(Duration::ZERO).await, Checked::Moved(None));
 }
 
@@ -180,6 +180,6 @@ pub(super) async fn only_a_standing_claim_marks_dead(rig: Rig) {
     assert!(!sign_in.in_doubt, "the refusal was a definite answer");
     assert_eq!(saved(rig.commit(&sign_in, "anew").await).state, State::Live);
     assert!(matches!(rig.mark_dead(&second).await, MarkedDead::Moved(Some(_))));
-    rig.here.forget(&rig.key).await.unwrap();
+    rig.here.lose(&rig.key).await.unwrap();
     assert_eq!(rig.mark_dead(&second).await, MarkedDead::Moved(None));
 }

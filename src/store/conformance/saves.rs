@@ -75,7 +75,7 @@ pub(super) async fn a_sign_in_by_hand_replaces_everything(rig: Rig) {
     let seeds = [SeedHash::of("one"), SeedHash::of("two")];
     let claim = rig.claim(at(0, 0), Kind::SignIn).await;
     let (id, mine) = (random_id().unwrap(), tokens("hand"));
-    let replace = async |store: &Arc<dyn TokenStore>| {
+    let replace = async |store: &Arc<dyn Portable>| {
         store
             .replace(&rig.key, id, &mine, &seeds, &fingerprint())
             .await
@@ -164,18 +164,34 @@ pub(super) async fn lost_acknowledgements_are_asked_for_again(rig: Rig) {
     assert!(matches!(answer, Ok(Seeded::Replaced(_))));
     assert_eq!(answer, there.seed(key, id, hash, &tokens, &mark).await);
 
-    here.forget(key).await.unwrap();
-    there.forget(key).await.unwrap();
+    let unborn = Key::of(&format!("{}_unborn", key.as_str()).parse().unwrap());
+    let ask = super::ask(random_id().unwrap(), at(0, 0), Kind::SignIn);
+    let claim = granted(here.claim(&unborn, ask).await.unwrap());
+    here.release(&unborn, &claim, None, false).await.unwrap();
+    here.forget(&unborn).await.unwrap();
+    there.forget(&unborn).await.unwrap();
+    assert_eq!(here.load(&unborn).await, Ok(None));
 }
 
-pub(super) async fn forgetting_removes_the_record(rig: Rig) {
-    rig.seed(random_id().unwrap(), "seed").await;
-    rig.here.forget(&rig.key).await.unwrap();
+/// Law 7: one process's refused first sign-in destroys nothing of another's that went well.
+pub(super) async fn only_what_never_was_signed_in_is_forgotten(rig: Rig) {
+    let forget = async || rig.here.forget(&rig.key).await.unwrap();
+    forget().await;
+    let refused = rig.claim(at(0, 0), Kind::SignIn).await;
+    rig.release(&refused, None, false).await;
+    forget().await;
     assert_eq!(rig.load().await, None);
-    assert!(matches!(
-        rig.seed(random_id().unwrap(), "seed").await,
-        Seeded::Replaced(_)
-    ));
+
+    let refused = rig.claim(at(0, 0), Kind::SignIn).await;
+    rig.release(&refused, None, false).await;
+    let other = rig.claim_briefly(at(0, 0), Kind::SignIn).await;
+    rig.lapse().await;
+    let before = rig.record().await;
+    forget().await;
+    assert_eq!(rig.record().await, before, "its holder may have signed in");
+    let record = saved(rig.commit(&other, "first").await);
+    forget().await;
+    assert_eq!(rig.record().await, record, "another process has signed in");
 }
 
 pub(super) async fn the_secret_of_subjects_is_the_store_s(rig: Rig) {
@@ -185,7 +201,7 @@ pub(super) async fn the_secret_of_subjects_is_the_store_s(rig: Rig) {
 }
 
 /// A new handle reads back every field; where the store is durable, after the old handles have gone.
-pub(super) async fn everything_of_a_record_is_kept(rig: Rig, make: &impl AsyncFn() -> Arc<dyn TokenStore>) {
+pub(super) async fn everything_of_a_record_is_kept(rig: Rig, make: &impl AsyncFn() -> Arc<dyn Portable>) {
     let now = rig.now();
     let full = Tokens {
         access: Some("ключ \" ' ; ${x} \u{0}".into()),

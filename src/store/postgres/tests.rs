@@ -7,7 +7,7 @@ use crate::{
     clock::Clock,
     credential::{record::Kind, spec::Fingerprint, token::Tokens},
     store::{
-        AskClaim, Keys, Place, StoreError, TokenStore, conformance, open, random_id,
+        AskClaim, Keys, Place, Portable, StoreError, conformance, open, random_id,
         servers::{self, PASSWORD, Running},
     },
 };
@@ -27,7 +27,7 @@ fn settings(server: &Running) -> Settings {
     }
 }
 
-async fn try_open(settings: &Settings, keys: &[&str]) -> Result<Arc<dyn TokenStore>, StoreError> {
+async fn try_open(settings: &Settings, keys: &[&str]) -> Result<Arc<dyn Portable>, StoreError> {
     let keys: Vec<SecretString> = keys.iter().map(|key| (*key).into()).collect();
     Ok(open(
         Place::Postgres(settings.clone()),
@@ -68,7 +68,7 @@ fn ask() -> AskClaim {
     }
 }
 
-async fn save(store: &Arc<dyn TokenStore>, access: &str) -> Result<(), StoreError> {
+async fn save(store: &Arc<dyn Portable>, access: &str) -> Result<(), StoreError> {
     let tokens = Tokens {
         access: Some(access.into()),
         ..Tokens::default()

@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     credential::{spec::Fingerprint, token::Tokens},
     store::{
-        Keys, Place, StoreError, TokenStore, conformance, open, random_id,
+        Keys, Place, Portable, StoreError, conformance, open, random_id,
         servers::{self, PASSWORD, Running},
     },
 };
@@ -22,7 +22,7 @@ fn settings(server: &Running) -> Settings {
     }
 }
 
-async fn try_open(settings: &Settings, keys: &[&str]) -> Result<Arc<dyn TokenStore>, StoreError> {
+async fn try_open(settings: &Settings, keys: &[&str]) -> Result<Arc<dyn Portable>, StoreError> {
     let keys: Vec<SecretString> = keys.iter().map(|key| (*key).into()).collect();
     Ok(open(
         Place::Redis(settings.clone()),
@@ -56,7 +56,7 @@ fn key() -> Key {
     Key::of(&"erp".parse().unwrap())
 }
 
-async fn save(store: &Arc<dyn TokenStore>, access: &str) -> Result<(), StoreError> {
+async fn save(store: &Arc<dyn Portable>, access: &str) -> Result<(), StoreError> {
     let tokens = Tokens {
         access: Some(access.into()),
         ..Tokens::default()

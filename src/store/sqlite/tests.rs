@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::{opened::Seen, *};
 use crate::{
     credential::{record::Kind, record::SeedHash, spec::Fingerprint, token::Position, token::Tokens},
-    store::{AskClaim, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
+    store::{AskClaim, Portable, TokenStore, conformance, random_id, sqlite, transact::Ledgered},
 };
 
 mod damaged;
@@ -92,7 +92,11 @@ async fn it_conforms() {
     let place = place();
     let clock = Clock::manual();
     // Each handle is a connection of its own, as another process would have.
-    conformance::run(async || sqlite(&place.path, clock.clone()).unwrap(), &clock).await;
+    let make = async || {
+        let plain = Sqlite::open(&place.path, Keys::none(), clock.clone()).unwrap();
+        Arc::new(Ledgered(plain)) as Arc<dyn Portable>
+    };
+    conformance::run(make, &clock).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +312,7 @@ async fn a_file_that_was_taken_away_is_not_written() {
     let store = impatient(&place.path);
     store.claim(&key(), ask()).await.unwrap();
     fs::rename(&place.path, place.directory.path().join("away.db")).unwrap();
-    let error = store.forget(&key()).await.unwrap_err();
+    let error = store.lose(&key()).await.unwrap_err();
     assert!(error.reason.contains("moved or deleted"), "{error}");
     fs::rename(place.directory.path().join("away.db"), &place.path).unwrap();
     assert!(store.load(&key()).await.unwrap().is_some());

@@ -15,7 +15,7 @@ async fn it_conforms_with_keys() {
     let clock = Clock::manual();
     let make = async || {
         let sealed = Sqlite::open(&place.path, keys(&["key"]), clock.clone()).unwrap();
-        Arc::new(Ledgered(sealed)) as Arc<dyn TokenStore>
+        Arc::new(Ledgered(sealed)) as Arc<dyn Portable>
     };
     conformance::run(make, &clock).await;
     assert!(
@@ -51,7 +51,7 @@ async fn keys_are_rotated_and_a_wrong_one_is_told() {
         store.subject_secret().await.unwrap_err();
         // One bad record breaks one credential.
         store.claim(&Key::of(&"other".parse().unwrap()), ask()).await.unwrap();
-        store.forget(&Key::of(&"other".parse().unwrap())).await.unwrap();
+        store.lose(&Key::of(&"other".parse().unwrap())).await.unwrap();
     }
     let right = opened(&place.path, &["new"]).unwrap();
     let record = right.load(&key()).await.unwrap().unwrap();
