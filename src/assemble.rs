@@ -12,7 +12,7 @@ use crate::{
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{ListenerContext, Router, RouterError, Stack, Target, stack},
-    store::{self, Keys, Place, Portable, StoreError, TokenStore},
+    store::{self, Keys, Place, Portable, Retirement, StoreError, TokenStore},
     upstream::{self, Client, Exchange, Settings, SettingsError},
 };
 
@@ -86,10 +86,10 @@ impl Program {
     /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
         let store = open_store(&config, &clock).await?;
-        let forget_after = config.forget_after;
+        let retirement = retirement(&config);
         let mut program = Self::over(store.clone(), config, clock.clone())?;
-        if let Some(idle) = forget_after {
-            let retiring = async move { store::keep_retiring(&*store, &clock, idle).await };
+        if let Some(retirement) = retirement {
+            let retiring = async move { retirement.keep(&*store, &clock).await };
             program.retiring = Some(Retiring(tokio::spawn(retiring).abort_handle()));
         }
         Ok(program)
@@ -167,6 +167,13 @@ pub async fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Portab
     };
     let keys = Keys::of(&config.state_keys)?;
     Ok(store::open(place, keys, clock.clone()).await?)
+}
+
+/// What is forgotten: subjects that sign in again without a person when they come back.
+fn retirement(config: &Config) -> Option<Retirement> {
+    let alone = config.credentials.iter().filter(|(_, it)| it.spec.signs_in_alone());
+    let names = alone.map(|(name, _)| name.clone());
+    Some(Retirement::new(names, config.forget_after?))
 }
 
 fn managers(config: &Config, environment: &Environment) -> Result<BTreeMap<CredentialName, Manager>, AssembleError> {

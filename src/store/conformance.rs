@@ -60,6 +60,7 @@ async fn run_in(make: impl AsyncFn() -> Arc<dyn Portable>, time: Time) {
     saves::a_seed_counts_once(rig().await).await;
     saves::lost_acknowledgements_are_asked_for_again(rig().await).await;
     saves::only_what_never_was_signed_in_is_forgotten(rig().await).await;
+    saves::only_what_is_as_it_was_seen_is_retired(rig().await).await;
     saves::the_secret_of_subjects_is_the_store_s(rig().await).await;
     saves::everything_of_a_record_is_kept(rig().await, &make).await;
 }

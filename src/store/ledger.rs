@@ -32,7 +32,7 @@ const REMEMBERED: usize = 16;
 pub struct StoreNow {
     /// In milliseconds.
     pub ms: u64,
-    /// Which run of the clock: a boot id, or 0 for a clock that is never reset.
+    /// Which run of the clock: a boot id, or 0 for a clock that is never reset and counts since the Unix epoch.
     pub epoch: u64,
 }
 
@@ -43,6 +43,11 @@ impl StoreNow {
             ms: now.boot,
             epoch: now.boot_id,
         }
+    }
+
+    /// The time of day, where this clock tells it.
+    fn wall(self) -> Option<u64> {
+        (self.epoch == 0).then_some(self.ms)
     }
 
     fn lease(self, span: Duration) -> Lease {
@@ -287,10 +292,13 @@ pub fn is_idle(record: &Record, before: u64) -> bool {
     comes_back && is_quiet && !waits && has_expired && record.tokens.obtained < before
 }
 
-/// Removes a record that is idle; whether it was.
-pub fn retire(record: Option<&Record>, before: u64) -> Ruling<bool> {
+/// Removes a record that still is as it was `seen`, idle; whether it was. Where the store's clock tells the time of
+/// day, the record must be idle by that one too.
+pub fn retire(record: Option<&Record>, seen: &Record, idle: Duration, now: StoreNow) -> Ruling<bool> {
+    let idle = idle.as_millis().try_into().unwrap_or(u64::MAX);
+    let agrees = now.wall().is_none_or(|wall| is_idle(seen, wall.saturating_sub(idle)));
     match record {
-        Some(record) if is_idle(record, before) => Ruling {
+        Some(record) if record == seen && agrees => Ruling {
             change: Change::Remove,
             answer: true,
         },

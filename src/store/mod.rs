@@ -32,7 +32,7 @@ use std::{
 pub use copy::{Copied, copy};
 pub use keys::Keys;
 pub use remote::Tls;
-pub use retire::{keep_retiring, retire};
+pub use retire::Retirement;
 
 use crate::{
     clock::Clock,
@@ -208,8 +208,9 @@ pub trait Portable: TokenStore {
     /// Saves a record of another store as it is, unless what is here is newer.
     fn import<'a>(&'a self, key: &'a Key, record: &'a Record) -> Pending<'a, Imported>;
 
-    /// Removes the record if it is idle since `before`, in milliseconds since the Unix epoch; whether it was.
-    fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool>;
+    /// Removes the record if it still is as it was `seen`, idle for so long; whether it was. A store with a clock of
+    /// its own looks at that too.
+    fn retire<'a>(&'a self, key: &'a Key, seen: &'a Record, idle: Duration) -> Pending<'a, bool>;
 
     /// Removes the record, as a store that loses one.
     #[cfg(test)]
@@ -278,7 +279,13 @@ impl Key {
 
     /// Whether it is of one subject of its credential.
     fn is_of_subject(&self) -> bool {
-        self.0.contains('/')
+        self.credential_of_subject().is_some()
+    }
+
+    /// The name of the credential that it is of one subject of.
+    fn credential_of_subject(&self) -> Option<&str> {
+        let (credential, _) = self.0.split_once('/')?;
+        Some(credential)
     }
 
     /// The key that reads so.

@@ -156,8 +156,9 @@ impl<S: Transact> Portable for Ledgered<S> {
         })
     }
 
-    fn retire<'a>(&'a self, key: &'a Key, before: u64) -> Pending<'a, bool> {
-        let rule = move |record: Option<&Record>, _| ledger::retire(record, before);
+    fn retire<'a>(&'a self, key: &'a Key, seen: &'a Record, idle: Duration) -> Pending<'a, bool> {
+        let seen = seen.clone();
+        let rule = move |record: Option<&Record>, now| ledger::retire(record, &seen, idle, now);
         self.0.transact(key, "forget an idle record", rule)
     }
 

@@ -194,6 +194,41 @@ pub(super) async fn only_what_never_was_signed_in_is_forgotten(rig: Rig) {
     assert_eq!(rig.record().await, record, "another process has signed in");
 }
 
+pub(super) async fn only_what_is_as_it_was_seen_is_retired(rig: Rig) {
+    let long_ago = Now {
+        wall: 7,
+        boot: 0,
+        boot_id: 0,
+    };
+    let tokens = Tokens {
+        expires: Some(Deadline::after(long_ago, LEASE)),
+        ..tokens("first")
+    };
+    let claim = rig.claim(at(0, 0), Kind::SignIn).await;
+    let seen = saved(
+        rig.here
+            .commit(&rig.key, &claim, &tokens, &fingerprint())
+            .await
+            .unwrap(),
+    );
+    let claim = rig.claim(at(1, 1), Kind::SignIn).await;
+    let retire = async |seen, idle| rig.here.retire(&rig.key, seen, idle).await;
+    assert_eq!(retire(&seen, LEASE).await, Ok(false), "somebody is at it");
+    rig.here
+        .commit(&rig.key, &claim, &tokens, &fingerprint())
+        .await
+        .unwrap();
+    assert_eq!(retire(&seen, LEASE).await, Ok(false), "somebody came back");
+    let seen = rig.record().await;
+    if let Time::Passing(_) = rig.time {
+        let centuries = Duration::from_secs(1 << 34);
+        assert_eq!(retire(&seen, centuries).await, Ok(false), "by the store's own clock");
+    }
+    assert_eq!(retire(&seen, LEASE).await, Ok(true));
+    assert_eq!(rig.load().await, None);
+    assert_eq!(retire(&seen, LEASE).await, Ok(false));
+}
+
 pub(super) async fn the_secret_of_subjects_is_the_store_s(rig: Rig) {
     let secret = rig.here.subject_secret().await.unwrap();
     assert_eq!(rig.there.subject_secret().await, Ok(secret));

@@ -29,12 +29,12 @@ fn settings(server: &Running) -> Settings {
 
 async fn try_open(settings: &Settings, keys: &[&str]) -> Result<Arc<dyn Portable>, StoreError> {
     let keys: Vec<SecretString> = keys.iter().map(|key| (*key).into()).collect();
-    Ok(open(
+    open(
         Place::Postgres(settings.clone()),
         Keys::of(&keys).unwrap(),
         Clock::system(),
     )
-    .await?)
+    .await
 }
 
 async fn client(settings: &Settings) -> Client {
