@@ -7,7 +7,7 @@ use bearerd::{
     clock::{Clock, Deadline, Now},
     credential::{
         lifecycle::{Event, Lifecycle, Offer, Rules, Step},
-        record::{Id, Kind, Record},
+        record::{Id, Kind, Origin, Record, SeedHash},
         reply::{About, Lost, Outcome, Refusal},
         spec::{Fingerprint, Policy},
         token::Tokens,
@@ -88,6 +88,7 @@ struct World {
     processes: Vec<Lifecycle>,
     next_process: u128,
     can_sign_in: bool,
+    seed: Option<(SeedHash, Arc<Tokens>)>,
 }
 
 fn fingerprint() -> Fingerprint {
@@ -115,6 +116,7 @@ impl World {
             processes: Vec::new(),
             next_process: 1,
             can_sign_in,
+            seed: None,
         };
         for _ in 0..processes {
             let process = world.start();
@@ -129,7 +131,7 @@ impl World {
             can_refresh: true,
             can_sign_in: self.can_sign_in,
             fingerprint: fingerprint(),
-            seed: None,
+            seed: self.seed.clone(),
             first_id: Id(self.next_process << 64),
             chance: 0,
         };
@@ -166,7 +168,9 @@ impl World {
             } else {
                 Err("down".into())
             }),
-            Step::Seed { .. } => unreachable!("no seed is configured"),
+            Step::Seed { id, hash, tokens } => {
+                Event::Seeded(self.write(ledger::seed(record, id, hash, &tokens, &print), fault))
+            }
             Step::Connect(_) => match fault {
                 Fault::None => Event::Connected,
                 _ => Event::NeverLeft("connection refused".into()),
@@ -203,8 +207,8 @@ impl World {
                     })
                 }
             },
-            Step::Commit { claim, tokens } => {
-                Event::Committed(self.write(ledger::commit(record, &claim, &tokens, &print), fault))
+            Step::Commit { claim, tokens, lineage } => {
+                Event::Committed(self.write(ledger::commit(record, &claim, &tokens, &lineage), fault))
             }
             Step::Release {
                 claim,
@@ -327,6 +331,40 @@ fn expire(world: &mut World, process: usize) {
     world.clock.advance(LIFETIME);
     let now = world.clock.now();
     world.processes[process].handle(Event::Wanted, now);
+}
+
+/// A store that is emptied under a running process gets its chain back, with the seed that began it: whoever starts next
+/// doesn't take the spent seed for a new one.
+#[test]
+fn law_7_a_chain_that_the_store_lost_comes_back_with_its_seed() {
+    let mut world = World::new(0, false);
+    let now = world.clock.now();
+    world.server.families += 1;
+    let seed = world.server.issue(1, now);
+    let hash = SeedHash::of(seed.refresh.as_ref().unwrap().expose_secret());
+    let seed = Tokens {
+        access: None,
+        expires: None,
+        ..seed
+    };
+    world.seed = Some((hash, Arc::new(seed)));
+    let first = world.start();
+    world.processes.push(first);
+    world.recover(0).unwrap();
+
+    world.record = None;
+    for _ in 0..2 {
+        expire(&mut world, 0);
+        world.recover(0).unwrap();
+    }
+    let record = world.record.clone().unwrap();
+    assert_eq!((record.origin, record.seeds.as_slice()), (Origin::Seed, &[hash][..]));
+
+    world.processes[0] = world.start();
+    world.recover(0).unwrap();
+    expire(&mut world, 0);
+    world.recover(0).unwrap();
+    assert_eq!((world.server.reuses, world.record.unwrap().position.chain), (0, 1));
 }
 
 #[test]

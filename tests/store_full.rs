@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use bearerd::{
     clock::Clock,
     credential::{
-        record::{Claimed, Kind},
+        record::{Claimed, Kind, Lineage},
         spec::Fingerprint,
         token::{Position, Tokens},
     },
@@ -85,10 +85,16 @@ async fn a_full_disk_stops_spends_and_loses_nothing() {
     limit(Some(size(&path)));
     let next = tokens("next ".repeat(20_000));
     for _ in 0..2 {
-        store.commit(&key, &claim, &next, &mark).await.unwrap_err();
+        store
+            .commit(&key, &claim, &next, &Lineage::unknown(mark.clone()))
+            .await
+            .unwrap_err();
     }
     assert_eq!(store.load(&key).await.unwrap().unwrap().tokens, first.tokens);
     limit(None);
-    store.commit(&key, &claim, &next, &mark).await.unwrap();
+    store
+        .commit(&key, &claim, &next, &Lineage::unknown(mark.clone()))
+        .await
+        .unwrap();
     assert_eq!(store.load(&key).await.unwrap().unwrap().tokens, next);
 }

@@ -15,7 +15,7 @@ use std::{
 use bearerd::{
     clock::Clock,
     credential::{
-        record::{Claimed, Committed, Kind},
+        record::{Claimed, Committed, Kind, Lineage},
         spec::Fingerprint,
         token::{Position, Tokens},
     },
@@ -75,6 +75,7 @@ async fn open(word: &str) -> Arc<dyn Portable> {
 fn a_process() {
     let Ok(word) = std::env::var(STORE) else { return };
     let fingerprint = Fingerprint::of(["erp"]);
+    let lineage = Lineage::unknown(fingerprint.clone());
     let tell = |what: &str, position: Position, doubt: bool| {
         writeln!(std::io::stderr(), "{MARK} {what} {position} {doubt}").unwrap();
     };
@@ -104,7 +105,7 @@ fn a_process() {
                 ..Tokens::default()
             };
             let committed = loop {
-                if let Ok(committed) = store.commit(&key(), &claim, &tokens, &fingerprint).await {
+                if let Ok(committed) = store.commit(&key(), &claim, &tokens, &lineage).await {
                     break committed;
                 }
             };

@@ -65,6 +65,30 @@ impl Record {
     }
 }
 
+/// Whose tokens they are and how their chain began, as their holder knows it: what is saved with them, and what is left
+/// of a record that the store has lost.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lineage {
+    /// What they belong to.
+    pub fingerprint: Fingerprint,
+    /// How the chain began that they go on with.
+    pub origin: Origin,
+    /// The seeds that are spent: that of the config was tried before anything else.
+    pub seeds: Vec<SeedHash>,
+}
+
+impl Lineage {
+    /// The lineage of a chain that nobody knows the beginning of. One that a person may have begun is treated as one
+    /// that a person did begin: it isn't given up for an automatic sign-in.
+    pub fn unknown(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            origin: Origin::ByHand,
+            seeds: Vec::new(),
+        }
+    }
+}
+
 /// Whether a chain can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -218,8 +218,8 @@ impl Context {
                 Event::Claimed(within(store.claim(key, self.ask_claim(id, on, kind))).await)
             }
             Step::Check(claim) => self.check(&claim).await,
-            Step::Commit { claim, tokens } => {
-                Event::Committed(within(store.commit(key, &claim, &tokens, &spec.fingerprint)).await)
+            Step::Commit { claim, tokens, lineage } => {
+                Event::Committed(within(store.commit(key, &claim, &tokens, &lineage)).await)
             }
             Step::Release {
                 claim,

@@ -12,7 +12,8 @@ use crate::{
     clock::{Clock, Deadline, Now},
     credential::{
         record::{
-            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Origin, Record, SeedHash, Seeded, State,
+            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lineage, MarkedDead, Origin, Record, SeedHash,
+            Seeded, State,
         },
         spec::Fingerprint,
         token::{Position, Tokens},
@@ -53,6 +54,7 @@ async fn run_in(make: impl AsyncFn() -> Arc<dyn Portable>, time: Time) {
     saves::a_refresh_saves_the_next_generation(rig().await).await;
     saves::a_sign_in_saves_the_next_chain(rig().await).await;
     saves::a_restored_position_is_saved_again(rig().await).await;
+    saves::a_lost_chain_is_restored_with_its_lineage(rig().await).await;
     saves::a_late_reply_is_saved_unless_a_later_one_is(rig().await).await;
     claims::release_keeps_doubt_and_back_off(rig().await).await;
     claims::only_a_standing_claim_marks_dead(rig().await).await;
@@ -107,7 +109,7 @@ impl Rig {
 
     async fn commit(&self, claim: &Claim, tokens: &str) -> Committed {
         self.here
-            .commit(&self.key, claim, &self::tokens(tokens), &fingerprint())
+            .commit(&self.key, claim, &self::tokens(tokens), &lineage())
             .await
             .unwrap()
     }
@@ -188,6 +190,10 @@ fn tokens(tag: &str) -> Tokens {
 
 fn fingerprint() -> Fingerprint {
     Fingerprint::of(["https://idp.example/token", "erp"])
+}
+
+fn lineage() -> Lineage {
+    Lineage::unknown(fingerprint())
 }
 
 fn ask(id: Id, on: Position, kind: Kind) -> AskClaim {

@@ -9,8 +9,8 @@ use crate::{
     clock::Now,
     credential::{
         record::{
-            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lease, MarkedDead, Origin, Record, SeedHash, Seeded,
-            Standing, State,
+            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lease, Lineage, MarkedDead, Origin, Record,
+            SeedHash, Seeded, Standing, State,
         },
         spec::Fingerprint,
         token::{Position, Tokens},
@@ -150,15 +150,15 @@ pub fn check(record: Option<&Record>, claim: &Claim, at_least: Duration, now: St
 
 /// Saves what the claim brought, unless something newer is saved. Whether the claim still stands doesn't matter: a
 /// late reply that nobody's later reply outranks is worth more than what it replaces.
-pub fn commit(record: Option<&Record>, claim: &Claim, tokens: &Tokens, fingerprint: &Fingerprint) -> Ruling<Committed> {
+pub fn commit(record: Option<&Record>, claim: &Claim, tokens: &Tokens, lineage: &Lineage) -> Ruling<Committed> {
     let record = record.cloned().unwrap_or_else(|| Record {
         position: claim.on,
         origin: if claim.on.chain == 0 {
             Origin::None
         } else {
-            UNKNOWN_ORIGIN
+            lineage.origin
         },
-        ..Record::new(fingerprint.clone())
+        ..Record::new(lineage.fingerprint.clone())
     });
     let Position { chain, generation } = claim.on;
     let (target, origin) = match claim.kind {
@@ -168,7 +168,7 @@ pub fn commit(record: Option<&Record>, claim: &Claim, tokens: &Tokens, fingerpri
         }
         Kind::SignIn => (first_of(chain.saturating_add(1)), Origin::SignIn),
         Kind::Restore(held) if held.chain == record.position.chain => (held, record.origin),
-        Kind::Restore(held) => (held, UNKNOWN_ORIGIN),
+        Kind::Restore(held) => (held, lineage.origin),
     };
     let is_there = record.position == target;
     if is_there && record.tokens == *tokens {
@@ -183,11 +183,13 @@ pub fn commit(record: Option<&Record>, claim: &Claim, tokens: &Tokens, fingerpri
     if !is_its_own && (record.position.chain != chain || is_outranked) {
         return Ruling::keep(Committed::Superseded(Box::new(record)));
     }
+    let mut record = record;
+    see(&mut record.seeds, &lineage.seeds);
     let record = Record {
         attempt: claim.attempt,
         // Claims on this very position were granted before: their count goes on.
         attempts: if is_there { record.attempts } else { 0 },
-        fingerprint: fingerprint.clone(),
+        fingerprint: lineage.fingerprint.clone(),
         ..saved(record, target, origin, tokens, claim.id)
     };
     Ruling::put(record, Committed::Saved)
@@ -313,11 +315,7 @@ pub fn import(record: Option<&Record>, incoming: &Record) -> Ruling<Imported> {
         return Ruling::put(incoming.clone(), |_| Imported::Saved);
     };
     let mut merged = incoming.clone();
-    for seed in &here.seeds {
-        if !merged.seeds.contains(seed) {
-            merged.seeds.push(*seed);
-        }
-    }
+    see(&mut merged.seeds, &here.seeds);
     let reached = |record: &Record| (record.position, record.attempt);
     match reached(here).cmp(&reached(incoming)) {
         Ordering::Less => Ruling::put(merged, |_| Imported::Saved),
@@ -337,12 +335,17 @@ pub fn import(record: Option<&Record>, incoming: &Record) -> Ruling<Imported> {
     }
 }
 
-/// The origin of a chain whose record was lost. A chain that a person may have begun is treated as one that a person
-/// did begin: it isn't given up for an automatic sign-in.
-const UNKNOWN_ORIGIN: Origin = Origin::ByHand;
-
 fn first_of(chain: u64) -> Position {
     Position { chain, generation: 1 }
+}
+
+/// Adds what was not seen before.
+fn see(seen: &mut Vec<SeedHash>, seeds: &[SeedHash]) {
+    for seed in seeds {
+        if !seen.contains(seed) {
+            seen.push(*seed);
+        }
+    }
 }
 
 /// The record and its standing claim, if that is this one. A lease that is over ends no claim; a takeover does. An id
@@ -377,11 +380,7 @@ fn begun(
     seeds: &[SeedHash],
     fingerprint: &Fingerprint,
 ) -> Record {
-    for seed in seeds {
-        if !record.seeds.contains(seed) {
-            record.seeds.push(*seed);
-        }
-    }
+    see(&mut record.seeds, seeds);
     record.begun_by.push(id);
     if record.begun_by.len() > REMEMBERED {
         record.begun_by.remove(0);

@@ -37,7 +37,9 @@ pub use retire::Retirement;
 use crate::{
     clock::Clock,
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
+        record::{
+            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lineage, MarkedDead, Record, SeedHash, Seeded,
+        },
         spec::Fingerprint,
         token::{Position, Tokens},
     },
@@ -142,13 +144,14 @@ pub trait TokenStore: Send + Sync + fmt::Debug {
     /// Whether the claim stands with at least `at_least` of its lease left.
     fn check<'a>(&'a self, key: &'a Key, claim: &'a Claim, at_least: Duration) -> Pending<'a, Checked>;
 
-    /// Saves the tokens that the claim brought, lease over or not, unless newer ones are saved.
+    /// Saves the tokens that the claim brought, lease over or not, unless newer ones are saved. What the record has
+    /// lost of their lineage is saved again.
     fn commit<'a>(
         &'a self,
         key: &'a Key,
         claim: &'a Claim,
         tokens: &'a Tokens,
-        fingerprint: &'a Fingerprint,
+        lineage: &'a Lineage,
     ) -> Pending<'a, Committed>;
 
     /// Ends the claim: nothing was sent, or it was refused for a reason that is not the token. `in_doubt` says

@@ -7,7 +7,7 @@ use super::{
     ledger::{self, Ruling, StoreNow},
 };
 use crate::credential::{
-    record::{BackOff, Checked, Claim, Claimed, Committed, Id, MarkedDead, Record, SeedHash, Seeded},
+    record::{BackOff, Checked, Claim, Claimed, Committed, Id, Lineage, MarkedDead, Record, SeedHash, Seeded},
     spec::Fingerprint,
     token::Tokens,
 };
@@ -70,11 +70,11 @@ impl<S: Transact> TokenStore for Ledgered<S> {
         key: &'a Key,
         claim: &'a Claim,
         tokens: &'a Tokens,
-        fingerprint: &'a Fingerprint,
+        lineage: &'a Lineage,
     ) -> Pending<'a, Committed> {
-        let (claim, tokens, fingerprint) = (claim.clone(), tokens.clone(), fingerprint.clone());
+        let (claim, tokens, lineage) = (claim.clone(), tokens.clone(), lineage.clone());
         self.0.transact(key, "save tokens", move |record, _| {
-            ledger::commit(record, &claim, &tokens, &fingerprint)
+            ledger::commit(record, &claim, &tokens, &lineage)
         })
     }
 

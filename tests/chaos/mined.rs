@@ -12,7 +12,9 @@ use std::{
 
 use bearerd::{
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
+        record::{
+            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lineage, MarkedDead, Record, SeedHash, Seeded,
+        },
         spec::Fingerprint,
         token::Tokens,
     },
@@ -177,10 +179,10 @@ impl TokenStore for Mined {
         key: &'a Key,
         claim: &'a Claim,
         tokens: &'a Tokens,
-        fingerprint: &'a Fingerprint,
+        lineage: &'a Lineage,
     ) -> Pending<'a, Committed> {
         let verb = verb_of(claim.kind, Verb::Commit, Verb::CommitSignIn);
-        self.around(verb, self.store.commit(key, claim, tokens, fingerprint))
+        self.around(verb, self.store.commit(key, claim, tokens, lineage))
     }
 
     fn release<'a>(

@@ -58,8 +58,8 @@ impl World {
                 let token = held.as_deref().and_then(server::number);
                 return self.send(process, &claim, token, fault);
             }
-            Step::Commit { claim, tokens } => {
-                let answer = self.store.commit(&claim, &tokens);
+            Step::Commit { claim, tokens, lineage } => {
+                let answer = self.store.commit(&claim, &tokens, &lineage);
                 (Event::Committed(acknowledged(answer, is_lost)), Some(claim))
             }
             Step::Release {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bearerd::{
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, MarkedDead, Record, SeedHash, Seeded, State},
+        record::{
+            BackOff, Checked, Claim, Claimed, Committed, Id, Lineage, MarkedDead, Record, SeedHash, Seeded, State,
+        },
         token::Tokens,
     },
     store::{
@@ -74,8 +76,8 @@ impl Store {
         self.check(claim, now)
     }
 
-    pub(crate) fn commit(&mut self, claim: &Claim, tokens: &Tokens) -> Committed {
-        self.run(ledger::commit(self.record.as_deref(), claim, tokens, &fingerprint()))
+    pub(crate) fn commit(&mut self, claim: &Claim, tokens: &Tokens, lineage: &Lineage) -> Committed {
+        self.run(ledger::commit(self.record.as_deref(), claim, tokens, lineage))
     }
 
     pub(crate) fn release(&mut self, claim: &Claim, back_off: Option<BackOff>, in_doubt: bool) {

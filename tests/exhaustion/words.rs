@@ -60,7 +60,7 @@ fn deed(step: &Step) -> String {
             (Kind::Refresh, Some(token)) => format!("sends r{token}"),
             _ => "asks to sign in".into(),
         },
-        Step::Commit { tokens, claim } => {
+        Step::Commit { tokens, claim, .. } => {
             format!("saves r{} as {}", server::number(tokens).unwrap_or(0), claim.brings())
         }
         Step::Release { in_doubt, claim, .. } => {

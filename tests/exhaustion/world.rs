@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bearerd::{
     credential::{
         lifecycle::{Event, Lifecycle, Offer, Step},
-        record::{Claimed, Id, Kind, Record},
+        record::{Claimed, Id, Kind, Lineage, Record},
         token::{Position, Tokens},
     },
     store::AskClaim,
@@ -90,7 +90,8 @@ impl World {
                 let token = world.server_mut().sign_in(false);
                 let ask = ask_claim(Id(1 << 119), Position::default(), Kind::SignIn);
                 if let Claimed::Granted(claim) = world.store.claim(ask, 0) {
-                    world.store.commit(&claim, &server::reply(token, 0));
+                    let lineage = Lineage::unknown(fingerprint());
+                    world.store.commit(&claim, &server::reply(token, 0), &lineage);
                 }
                 world.server_mut().tokens[token].saved = true;
             }

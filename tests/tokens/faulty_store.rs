@@ -11,7 +11,7 @@ use std::{
 use bearerd::{
     clock::Clock,
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, MarkedDead, Record, SeedHash, Seeded},
+        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Lineage, MarkedDead, Record, SeedHash, Seeded},
         spec::Fingerprint,
         token::Tokens,
     },
@@ -97,7 +97,7 @@ impl TokenStore for Faulty {
         key: &'a Key,
         claim: &'a Claim,
         tokens: &'a Tokens,
-        fingerprint: &'a Fingerprint,
+        lineage: &'a Lineage,
     ) -> Pending<'a, Committed> {
         if self.commits_hang.load(Ordering::SeqCst) {
             return Box::pin(std::future::pending());
@@ -107,7 +107,7 @@ impl TokenStore for Faulty {
                 self.failed_commits.fetch_add(1, Ordering::SeqCst);
                 Box::pin(async { full("save") })
             }
-            false => self.store.commit(key, claim, tokens, fingerprint),
+            false => self.store.commit(key, claim, tokens, lineage),
         }
     }
 

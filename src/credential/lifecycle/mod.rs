@@ -33,7 +33,7 @@ pub use self::words::{Event, Note, Step, StoreFault, Why};
 
 use self::state::{Cooldown, Held, Pause, Phase};
 use super::{
-    record::{Id, Kind, SeedHash},
+    record::{Claim, Id, Kind, Lineage, SeedHash},
     spec::{Fingerprint, Policy},
     token::{Position, Tokens},
 };
@@ -157,6 +157,7 @@ impl Lifecycle {
             Phase::Committing { claim, tokens, .. } => Step::Commit {
                 claim: claim.clone(),
                 tokens: tokens.clone(),
+                lineage: Box::new(self.lineage(claim)),
             },
             Phase::Releasing {
                 claim,
@@ -180,6 +181,18 @@ impl Lifecycle {
                     Step::Rest(self.wake(now))
                 }
             }
+        }
+    }
+
+    /// What is known of the chain that the claim's tokens go on with.
+    fn lineage(&self, claim: &Claim) -> Lineage {
+        let unknown = Lineage::unknown(self.rules.fingerprint.clone());
+        let held = self.held.as_ref();
+        let held = held.filter(|held| held.position.chain == claim.brings().chain);
+        Lineage {
+            origin: held.map_or(unknown.origin, |held| held.origin),
+            seeds: self.rules.seed.iter().map(|(hash, _)| *hash).collect(),
+            ..unknown
         }
     }
 

@@ -6,7 +6,9 @@ use super::Ending;
 use crate::{
     clock::Deadline,
     credential::{
-        record::{BackOff, Checked, Claim, Claimed, Committed, Id, Kind, MarkedDead, Record, SeedHash, Seeded},
+        record::{
+            BackOff, Checked, Claim, Claimed, Committed, Id, Kind, Lineage, MarkedDead, Record, SeedHash, Seeded,
+        },
         reply::{Lost, Outcome, Refusal},
         token::{Position, Tokens},
     },
@@ -93,6 +95,8 @@ pub enum Step {
     },
     /// Save; [`Event::Committed`].
     Commit {
+        /// What is known of their chain.
+        lineage: Box<Lineage>,
         /// The claim that the tokens were asked for under.
         claim: Claim,
         /// What to save.

@@ -46,6 +46,28 @@ pub(super) async fn a_restored_position_is_saved_again(rig: Rig) {
     assert_eq!(rig.record().await.tokens, tokens("held"));
 }
 
+pub(super) async fn a_lost_chain_is_restored_with_its_lineage(rig: Rig) {
+    let known = Lineage {
+        origin: Origin::Seed,
+        seeds: vec![SeedHash::of("seed")],
+        ..lineage()
+    };
+    // Emptied, or as it was before the chain began.
+    for is_empty in [true, false] {
+        let on = if is_empty { at(0, 0) } else { at(1, 1) };
+        if !is_empty {
+            rig.here.lose(&rig.key).await.unwrap();
+            rig.replace("of a backup").await;
+        }
+        let claim = rig.claim(on, Kind::Restore(at(3, 4))).await;
+        let committed = rig.here.commit(&rig.key, &claim, &tokens("held"), &known).await;
+        let record = saved(committed.unwrap());
+        assert_eq!((record.position, record.origin), (at(3, 4), Origin::Seed));
+        let seeded = rig.seed(random_id().unwrap(), "seed").await;
+        assert_eq!(seeded, Seeded::Seen(Box::new(record)), "it is spent, and known to be");
+    }
+}
+
 pub(super) async fn a_late_reply_is_saved_unless_a_later_one_is(rig: Rig) {
     rig.replace("hand").await;
     let first = rig.claim_briefly(at(1, 1), Kind::Refresh).await;
@@ -136,10 +158,10 @@ pub(super) async fn lost_acknowledgements_are_asked_for_again(rig: Rig) {
     let claim = granted(answer.unwrap());
 
     let tokens = self::tokens("next");
-    let answer = here.commit(key, &claim, &tokens, &mark).await;
-    assert_eq!(answer, there.commit(key, &claim, &tokens, &mark).await);
+    let answer = here.commit(key, &claim, &tokens, &lineage()).await;
+    assert_eq!(answer, there.commit(key, &claim, &tokens, &lineage()).await);
     let standing = rig.claim(at(1, 2), Kind::Refresh).await;
-    saved(there.commit(key, &claim, &tokens, &mark).await.unwrap());
+    saved(there.commit(key, &claim, &tokens, &lineage()).await.unwrap());
     assert!(
         matches!(here.check(key, &standing, LEASE / 2).await, Ok(Checked::Standing(_))),
         "an old commit that is asked again voids no claim on what it saved"
@@ -205,19 +227,11 @@ pub(super) async fn only_what_is_as_it_was_seen_is_retired(rig: Rig) {
         ..tokens("first")
     };
     let claim = rig.claim(at(0, 0), Kind::SignIn).await;
-    let seen = saved(
-        rig.here
-            .commit(&rig.key, &claim, &tokens, &fingerprint())
-            .await
-            .unwrap(),
-    );
+    let seen = saved(rig.here.commit(&rig.key, &claim, &tokens, &lineage()).await.unwrap());
     let claim = rig.claim(at(1, 1), Kind::SignIn).await;
     let retire = async |seen, idle| rig.here.retire(&rig.key, seen, idle).await;
     assert_eq!(retire(&seen, LEASE).await, Ok(false), "somebody is at it");
-    rig.here
-        .commit(&rig.key, &claim, &tokens, &fingerprint())
-        .await
-        .unwrap();
+    rig.here.commit(&rig.key, &claim, &tokens, &lineage()).await.unwrap();
     assert_eq!(retire(&seen, LEASE).await, Ok(false), "somebody came back");
     let seen = rig.record().await;
     if let Time::Passing(_) = rig.time {

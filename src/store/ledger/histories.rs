@@ -184,7 +184,9 @@ impl World {
         let record = record.as_ref();
         match verb {
             Verb::Claim(ask) => Answer::Claimed(self.apply(claim(record, ask, self.now))),
-            Verb::Commit(claim, tokens) => Answer::Committed(self.apply(commit(record, claim, tokens, &fingerprint()))),
+            Verb::Commit(claim, tokens) => {
+                Answer::Committed(self.apply(commit(record, claim, tokens, &Lineage::unknown(fingerprint()))))
+            }
             Verb::Release(claim, in_doubt) => {
                 self.apply(release(record, claim, None, *in_doubt));
                 Answer::Released

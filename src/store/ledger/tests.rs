@@ -49,7 +49,7 @@ fn by_hand() -> Record {
 }
 
 fn committed(record: Option<&Record>, claim: &Claim, access: &str) -> Ruling<Committed> {
-    commit(record, claim, &tokens(access), &fingerprint())
+    commit(record, claim, &tokens(access), &Lineage::unknown(fingerprint()))
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     credential::{
-        record::{Claimed, Kind, SeedHash},
+        record::{Claimed, Kind, Lineage, SeedHash},
         spec::Fingerprint,
         token::{Position, Tokens},
     },
@@ -55,7 +55,10 @@ async fn sign_in(store: &dyn Portable, key: &Key, clock: &Clock) -> Position {
         .unwrap()
         .map_or(Position::default(), |record| record.position);
     let claim = claim(store, key, on).await;
-    store.commit(key, &claim, &tokens(clock), &mark()).await.unwrap();
+    store
+        .commit(key, &claim, &tokens(clock), &Lineage::unknown(mark()))
+        .await
+        .unwrap();
     claim.brings()
 }
 
@@ -80,7 +83,10 @@ async fn only_idle_subjects_that_sign_in_by_themselves_are_forgotten() {
                     expires: None,
                     ..tokens(&clock)
                 };
-                store.commit(&subject(name), &claim, &lasting, &mark()).await.unwrap();
+                store
+                    .commit(&subject(name), &claim, &lasting, &Lineage::unknown(mark()))
+                    .await
+                    .unwrap();
             }
             _ => {}
         }
