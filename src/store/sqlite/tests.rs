@@ -306,18 +306,6 @@ async fn a_file_that_can_not_be_written_is_told() {
     assert!(error.reason.contains("can't be written"), "{error}");
 }
 
-#[tokio::test]
-async fn a_file_that_was_taken_away_is_not_written() {
-    let place = place();
-    let store = impatient(&place.path);
-    store.claim(&key(), ask()).await.unwrap();
-    fs::rename(&place.path, place.directory.path().join("away.db")).unwrap();
-    let error = store.lose(&key()).await.unwrap_err();
-    assert!(error.reason.contains("moved or deleted"), "{error}");
-    fs::rename(place.directory.path().join("away.db"), &place.path).unwrap();
-    assert!(store.load(&key()).await.unwrap().is_some());
-}
-
 #[test]
 fn many_that_start_at_once_make_one_file() {
     let place = place();

@@ -71,3 +71,15 @@ async fn a_file_that_could_not_be_used_at_the_start_is_not_made_anew() {
     assert!(error.reason.contains("was there and is gone"), "{error}");
     assert!(!place.path.exists());
 }
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_is_not_written() {
+    let place = place();
+    let store = impatient(&place.path);
+    store.claim(&key(), ask()).await.unwrap();
+    fs::rename(&place.path, place.directory.path().join("away.db")).unwrap();
+    let error = store.lose(&key()).await.unwrap_err();
+    assert!(error.reason.contains("moved or deleted"), "{error}");
+    fs::rename(place.directory.path().join("away.db"), &place.path).unwrap();
+    assert!(store.load(&key()).await.unwrap().is_some());
+}
