@@ -7,11 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tower::Service;
 
 use super::{ProxyError, authorize::REPLAYED_HEADER, error::ERROR_HEADER, route::Target};
-use crate::upstream::{Body, UpstreamError};
+use crate::upstream::Body;
 
 /// A request that is ready to leave.
 #[derive(Debug)]
@@ -41,12 +41,6 @@ impl Service<Outbound> for Forward {
     fn call(&mut self, Outbound { target, request }: Outbound) -> Answer {
         Box::pin(async move {
             let mut response = target.client.send(request).await?;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(ProxyError::Upstream(UpstreamError::Protocol {
-                    host: target.base.authority.to_string(),
-                    reason: "it switched protocols, which nobody had asked for".into(),
-                }));
-            }
             // These say whose fault an answer is, so nobody else gets to write them.
             response.headers_mut().remove(ERROR_HEADER);
             response.headers_mut().remove(REPLAYED_HEADER);

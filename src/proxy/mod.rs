@@ -19,6 +19,7 @@ pub mod rewrite;
 pub mod route;
 mod stack;
 pub mod trace;
+pub mod upgrade;
 
 pub use connection::{Address, Connection};
 pub use error::{Code, ERROR_HEADER, ProxyError};

@@ -112,7 +112,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut answer = ready!(self.project().answer.poll(cx));
         if let Ok(response) = &mut answer {
-            hop_by_hop::strip(response.headers_mut());
+            hop_by_hop::strip_response(response);
         }
         Poll::Ready(answer)
     }

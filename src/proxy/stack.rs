@@ -23,6 +23,7 @@ use super::{
     rewrite::{Rewrite, RewriteLayer},
     route::{Route, RouteLayer, Router},
     trace::{Trace, TraceLayer},
+    upgrade::{Upgrade, UpgradeLayer},
 };
 use crate::{
     clock::Clock,
@@ -63,6 +64,8 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(RescueLayer)
         // Before anything is read into the request, whether this caller may send it at all.
         .layer(GuardLayer::new(router.clone()))
+        // Before the fields that ask for it end here; within the guard, for pages open WebSockets too.
+        .layer(UpgradeLayer)
         // Before routing, so that what is matched is what is forwarded; before authorize, so that a caller's
         // `Connection: authorization` can't take the credential out again.
         .layer(NormaliseLayer)
@@ -77,7 +80,7 @@ pub fn stack(context: ListenerContext) -> Stack {
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
-type Layers = WithRequestId<Trace<Rescue<Guard<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>;
+type Layers = WithRequestId<Trace<Rescue<Guard<Upgrade<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]

@@ -128,7 +128,7 @@ pub(super) async fn run<I, S, B, F>(
         // Nothing was asked, so nothing has to be answered.
         () = drain.started() => None,
     };
-    let Some((version, stream)) = sniffed else {
+    let Some((version, mut stream)) = sniffed else {
         return;
     };
     let service = OfConnection {
@@ -136,10 +136,11 @@ pub(super) async fn run<I, S, B, F>(
         on_request,
         ends,
     };
+    let gone = stream.gone();
     let stream = TokioIo::new(stream);
     let ended = match version {
         Version::Http1 => {
-            let mut connection = pin!(options.http1().serve_connection(stream, service));
+            let mut connection = pin!(options.http1().serve_connection(stream, service).with_upgrades());
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
@@ -165,4 +166,6 @@ pub(super) async fn run<I, S, B, F>(
         // Clients hang up all the time; hyper's words hold nothing of what was sent.
         tracing::debug!(%error, "a connection ended early");
     }
+    // An upgraded one lives on with whoever has taken it over.
+    let _ = gone.await;
 }

@@ -4,6 +4,7 @@
 //! preface and then nothing, would hold its connection for ever. Here both share one deadline.
 
 use std::{
+    convert::Infallible,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -13,6 +14,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    sync::oneshot,
     time::timeout,
 };
 
@@ -46,7 +48,8 @@ where
         }
     });
     let version = version.await.ok().flatten()?;
-    Some((version, Sniffed { read, stream }))
+    let held = None;
+    Some((version, Sniffed { read, stream, held }))
 }
 
 /// A stream whose first bytes were read already, and are read again.
@@ -54,6 +57,16 @@ where
 pub(super) struct Sniffed<S> {
     read: BytesMut,
     stream: S,
+    held: Option<oneshot::Sender<Infallible>>,
+}
+
+impl<S> Sniffed<S> {
+    /// Ends when the stream is dropped, whoever has it by then.
+    pub(super) fn gone(&mut self) -> oneshot::Receiver<Infallible> {
+        let (held, gone) = oneshot::channel();
+        self.held = Some(held);
+        gone
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {

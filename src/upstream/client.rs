@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::client::conn::{http1, http2};
@@ -35,20 +35,20 @@ const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
 
-struct Shared {
-    connector: Connector,
+pub(super) struct Shared {
+    pub(super) connector: Connector,
     /// Scheme and authority, and the path `/`.
-    origin: Uri,
+    pub(super) origin: Uri,
     /// What Host says.
     authority: HeaderValue,
     /// Host, and port where it is not the scheme's own: for errors.
-    host: String,
+    pub(super) host: String,
     pool: Pool,
     /// Whether the last connection spoke it.
     speaks_http2: AtomicBool,
     /// Held while a connection is made to an upstream that speaks HTTP/2, of which one is enough.
     opening: Mutex<()>,
-    response_timeout: Duration,
+    pub(super) response_timeout: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -85,6 +85,9 @@ impl Client {
     /// sent twice. Redirects are not followed. The time limit runs from the end of the request's body, so a long
     /// upload is no late answer; an upstream that takes nothing of the body for as long is one.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        if request.headers().contains_key(header::UPGRADE) {
+            return Box::pin(self.0.switch(request)).await;
+        }
         let (head, body) = framed(request).into_parts();
         let (sending, upload) = Sending::of(body);
         let mut request = Request::from_parts(head, sending);
@@ -94,7 +97,7 @@ impl Client {
                 // In a box: few requests come to this, and it is large.
                 None => Box::pin(self.0.connect()).await?,
             };
-            self.0.address(&mut request, &lent);
+            self.0.address(&mut request, matches!(lent, Lent::Http2(_)));
             let limit = self.0.response_timeout;
             let sent = match &upload {
                 None => lent.send_within(request, limit).await.ok_or(true),
@@ -115,6 +118,9 @@ impl Client {
                 }
             };
             match sent {
+                Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(self.0.switched_unasked());
+                }
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
                     let body = self.0.pool.until_read(lent, body).boxed_unsync();
@@ -134,7 +140,7 @@ impl Shared {
         self.origin.scheme() != Some(&Scheme::HTTPS)
     }
 
-    fn failure(&self, error: &hyper::Error) -> UpstreamError {
+    pub(super) fn failure(&self, error: &hyper::Error) -> UpstreamError {
         UpstreamError::of_request(&self.host, self.is_plain(), error)
     }
 
@@ -176,14 +182,14 @@ impl Shared {
     }
 
     /// Names the upstream as the connection's version of HTTP wants it (RFC 9112 §3.2.1, RFC 9113 §8.3.1).
-    fn address(&self, request: &mut Request<Sending>, lent: &Lent) {
-        let (scheme, authority) = match lent {
-            Lent::Http1(_) => {
+    pub(super) fn address(&self, request: &mut Request<Sending>, is_http2: bool) {
+        let (scheme, authority) = match is_http2 {
+            false => {
                 let authority = || self.authority.clone();
                 request.headers_mut().entry(header::HOST).or_insert_with(authority);
                 (None, None)
             }
-            Lent::Http2(_) => {
+            true => {
                 request.headers_mut().remove(header::HOST);
                 (self.origin.scheme().cloned(), self.origin.authority().cloned())
             }
@@ -200,7 +206,7 @@ impl Shared {
         }
     }
 
-    fn expired(&self, was_sent: bool) -> UpstreamError {
+    pub(super) fn expired(&self, was_sent: bool) -> UpstreamError {
         let ms = self.response_timeout.as_millis();
         UpstreamError::Timeout {
             host: self.host.clone(),
@@ -213,7 +219,7 @@ impl Shared {
 }
 
 /// The error has reached the request that was under way, if there was one.
-fn ended(how: Result<(), hyper::Error>) {
+pub(super) fn ended(how: Result<(), hyper::Error>) {
     if let Err(error) = how {
         tracing::debug!(%error, "a connection to an upstream ended early");
     }

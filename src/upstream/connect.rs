@@ -5,6 +5,7 @@ use std::{error::Error, io, pin::pin, sync::Arc, time::Duration};
 use http::{Uri, uri::Scheme};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -46,6 +47,14 @@ impl Connector {
             server_name: settings.tls.server_name.clone(),
             timeout: settings.connect_timeout,
         })
+    }
+
+    /// One that agrees on nothing but HTTP/1.1, of which alone a connection can be given away.
+    pub(super) fn http1_only(mut self) -> Self {
+        let mut config = ClientConfig::clone(self.tls.config());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        self.tls = TlsConnector::from(Arc::new(config));
+        self
     }
 
     /// Connects to the URI's host, TLS included.

@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod pool;
 mod probe;
+mod switch;
 mod tls;
 mod upload;
 

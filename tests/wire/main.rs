@@ -10,5 +10,6 @@ mod program;
 mod recorder;
 mod secrecy;
 mod streaming;
+mod upgrades;
 mod upstream;
 mod verbatim;

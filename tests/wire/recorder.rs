@@ -1,7 +1,7 @@
 //! A TLS server that writes down what arrives, byte for byte.
 
 use std::{
-    io::{BufReader, Write},
+    io::{BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     sync::{Arc, Mutex},
@@ -98,6 +98,20 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, answer: &Answer, seen: &Mute
             return;
         }
         let _ = stream.get_mut().flush();
+        if bytes.starts_with(b"HTTP/1.1 101") {
+            return echo(stream);
+        }
+    }
+}
+
+/// The protocol that is switched to: what comes goes back, until the other side has ended.
+fn echo(mut stream: BufReader<StreamOwned<ServerConnection, TcpStream>>) {
+    let mut bytes = [0; 1024];
+    while let Ok(read @ 1..) = stream.read(&mut bytes) {
+        let written = stream.get_mut().write_all(&bytes[..read]);
+        if written.and_then(|()| stream.get_mut().flush()).is_err() {
+            return;
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! Header fields that speak of one connection only (RFC 9110 §7.6.1), and end here.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Version,
-    header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING},
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::proxy::ProxyError;
+use crate::proxy::{ProxyError, upgrade::Wanted};
 
 /// Whether a field ends at each hop, whether or not `Connection` names it.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -27,12 +27,13 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Removes what ends here from a request.
 ///
 /// `TE: trailers` goes on between HTTP/2 and HTTP/2, where it speaks of the whole way (RFC 9113 §8.2.2) and gRPC wants
-/// it; `Trailer` goes on with a body that can have trailers.
+/// it; `Trailer` goes on with a body that can have trailers, and `Upgrade` as far as it is [`Wanted`].
 ///
 /// # Errors
 /// A transfer coding besides `chunked`, which is removed here and would not be there.
 pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     let is_http2 = request.version() == Version::HTTP_2;
+    let wanted = request.extensions_mut().remove::<Wanted>();
     let headers = request.headers_mut();
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     if is_chunked
@@ -54,7 +55,21 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
     if !has_trailers {
         headers.remove(TRAILER);
     }
+    if let Some(Wanted(protocols)) = wanted {
+        headers.insert(UPGRADE, protocols);
+    }
     Ok(())
+}
+
+/// Removes what ends at each hop from an answer, but for what it switches to.
+pub(super) fn strip_response<B>(response: &mut Response<B>) {
+    let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    let protocol = if is_switch { headers.remove(UPGRADE) } else { None };
+    strip(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(UPGRADE, protocol);
+    }
 }
 
 /// Removes what ends at each hop, and every field that `Connection` names.
@@ -80,7 +95,8 @@ pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn names(value: &HeaderValue, wanted: &str) -> bool {
+/// Whether a list has this word.
+pub(in crate::proxy) fn names(value: &HeaderValue, wanted: &str) -> bool {
     value
         .as_bytes()
         .split(|byte| *byte == b',')
