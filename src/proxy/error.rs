@@ -192,7 +192,7 @@ impl ProxyError {
     /// Its code.
     pub fn code(&self) -> Code {
         match self {
-            Self::BadRequest(_) => Code::BadRequest,
+            Self::BadRequest(_) | Self::Upstream(UpstreamError::Body { .. }) => Code::BadRequest,
             Self::SubjectMissing { .. } => Code::SubjectMissing,
             Self::BrowserRefused { .. } => Code::BrowserRefused,
             Self::NotInAllow { .. } | Self::TokenEndpoint { .. } => Code::NotAllowed,

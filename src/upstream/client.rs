@@ -128,7 +128,10 @@ impl Client {
                 }
                 Err(mut failure) => match failure.take_message().filter(|_| was_used) {
                     Some(unsent) => request = unsent,
-                    None => return Err(self.0.failure(failure.error())),
+                    None => {
+                        let broken = upload.and_then(|upload| upload.broken());
+                        return Err(self.0.failure_of(broken, failure.error()));
+                    }
                 },
             }
         }
@@ -138,6 +141,17 @@ impl Client {
 impl Shared {
     fn is_plain(&self) -> bool {
         self.origin.scheme() != Some(&Scheme::HTTPS)
+    }
+
+    /// What breaks a request in its middle breaks its connection too: the cause is told, not that.
+    fn failure_of(&self, broken_body: Option<String>, error: &hyper::Error) -> UpstreamError {
+        let Some(reason) = broken_body else {
+            return self.failure(error);
+        };
+        UpstreamError::Body {
+            host: self.host.clone(),
+            reason,
+        }
     }
 
     pub(super) fn failure(&self, error: &hyper::Error) -> UpstreamError {

@@ -33,6 +33,14 @@ pub enum UpstreamError {
         /// Why.
         reason: String,
     },
+    /// The caller's own body broke off, or is framed wrongly.
+    #[error("the request's body broke off or can't be read ({reason}); send it whole")]
+    Body {
+        /// The host that it was for.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No answer in time.
     #[error("{host} gave no answer: {reason}")]
     Timeout {
@@ -67,6 +75,7 @@ impl UpstreamError {
             Self::Unreachable { host, .. }
             | Self::Tls { host, .. }
             | Self::Protocol { host, .. }
+            | Self::Body { host, .. }
             | Self::Timeout { host, .. } => host,
         }
     }

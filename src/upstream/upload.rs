@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::{Body, BoxError};
+use super::{Body, BoxError, error::chain};
 
 /// How often in each `response_timeout` an upload is looked at: a stalled one is noticed at most a quarter late, and
 /// no frame of the others has to wake anybody.
@@ -26,6 +26,8 @@ struct Progress {
     steps: usize,
     /// Whether it asked for one that the caller hasn't sent yet: it may do so for as long as it likes.
     awaits_caller: bool,
+    /// Why there was none, where the caller's body broke off.
+    broken: Option<String>,
 }
 
 impl Upload {
@@ -43,6 +45,11 @@ impl Upload {
             progress.body.take()
         };
         drop(body);
+    }
+
+    /// Why the caller's body broke off, if it did.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.progress().broken.take()
     }
 
     /// Returns once nothing has happened for `limit`: whether the body had been sent by then.
@@ -83,6 +90,7 @@ impl Sending {
             body: Some(body),
             steps: 0,
             awaits_caller: false,
+            broken: None,
         })));
         (Self::Upload(upload.clone()), Some(upload))
     }
@@ -112,6 +120,9 @@ impl http_body::Body for Sending {
         let frame = Pin::new(body).poll_frame(context);
         progress.awaits_caller = frame.is_pending();
         progress.steps += 1;
+        if let Poll::Ready(Some(Err(error))) = &frame {
+            progress.broken = Some(chain(&**error));
+        }
         frame
     }
 

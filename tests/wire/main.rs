@@ -9,6 +9,7 @@ mod operation;
 mod program;
 mod recorder;
 mod secrecy;
+mod smuggling;
 mod streaming;
 mod upgrades;
 mod upstream;

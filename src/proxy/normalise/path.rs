@@ -25,8 +25,10 @@ pub enum PathError {
     /// It climbs above the root.
     #[error("the path climbs above its root with '..'; send the path that is meant")]
     AboveRoot,
-    /// A `.` or `..` beside an encoded slash.
-    #[error("the path hides '.' or '..' beside an encoded slash; send the path that is meant")]
+    /// A `.` or `..` beside an encoded slash or a parameter, or encoded twice.
+    #[error(
+        "the path hides '.' or '..' beside an encoded slash or a ';', or encoded twice; send the path that is meant"
+    )]
     HiddenDots,
 }
 
@@ -112,13 +114,30 @@ fn push_segment(segment: &str, normal: &mut String) -> Result<(), PathError> {
             }
         }
     }
-    if has_escapes {
+    if has_escapes || segment.contains(';') {
         let decoded = decode(segment).ok_or(PathError::NotUtf8)?;
-        if decoded.contains('/') && decoded.split('/').any(|piece| matches!(piece, "." | "..")) {
+        if hides_dots(&decoded) {
             return Err(PathError::HiddenDots);
         }
     }
     Ok(())
+}
+
+/// Whether some server would read a `.` or `..` here that isn't the whole segment: behind an encoded slash, before a
+/// parameter (RFC 3986 §3.3), or once what is encoded twice is decoded twice.
+fn hides_dots(decoded: &str) -> bool {
+    let is_dots = |piece: &str| matches!(piece.split(';').next(), Some("." | ".."));
+    if !matches!(decoded, "." | "..") && decoded.split('/').any(is_dots) {
+        return true;
+    }
+    let mut text = Cow::Borrowed(decoded);
+    while let Some(more) = decode(&text).filter(|more| *more != text) {
+        if more.split(['/', '\\']).any(is_dots) {
+            return true;
+        }
+        text = Cow::Owned(more.into_owned());
+    }
+    false
 }
 
 /// A segment's text; `None` where it isn't UTF-8.
@@ -171,6 +190,8 @@ mod tests {
             ("/caf%c3%a9", "/caf%C3%A9"),
             ("/{x}|\"", "/%7Bx%7D%7C%22"),
             ("/a//../b", "/b"),
+            ("/a;..;b/c;x=%252fd", "/a;..;b/c;x=%252fd"),
+            ("/100%25/%25..", "/100%25/%25.."),
         ] {
             assert_eq!(normalise(written).as_deref(), Ok(normal), "{written}");
         }
@@ -193,6 +214,13 @@ mod tests {
             ("/%2e%2e/b", PathError::AboveRoot),
             ("/a/..%2fb", PathError::HiddenDots),
             ("/a/x%2f%2e%2e", PathError::HiddenDots),
+            ("/a/..;/b", PathError::HiddenDots),
+            ("/a/%2e%2e%3bx=y/b", PathError::HiddenDots),
+            ("/a/.;", PathError::HiddenDots),
+            ("/a/x%2f..;a", PathError::HiddenDots),
+            ("/a/%252e%252e/b", PathError::HiddenDots),
+            ("/a/x%25252f%25252e", PathError::HiddenDots),
+            ("/a/..%255cb", PathError::HiddenDots),
             ("/%c0%ae%c0%ae/", PathError::NotUtf8),
             ("/%ff", PathError::NotUtf8),
         ] {
