@@ -13,8 +13,8 @@ use std::{
 };
 
 use http::{
-    Request, Response, Uri,
-    header::EXPECT,
+    Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, EXPECT},
     uri::{Parts, PathAndQuery},
 };
 use pin_project_lite::pin_project;
@@ -53,6 +53,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let is_old = request.version() < Version::HTTP_11;
         let answer = match normal_target(request.uri()) {
             Ok(normal) => {
                 if let Some(uri) = normal {
@@ -61,6 +62,7 @@ where
                 if let Err(error) = hop_by_hop::strip_request(&mut request) {
                     return Normalised {
                         answer: Decided::refused(error),
+                        is_old,
                     };
                 }
                 // The server on this side has answered it (RFC 9110 §10.1.1), so the upstream need not.
@@ -69,7 +71,7 @@ where
             }
             Err(error) => Decided::refused(error),
         };
-        Normalised { answer }
+        Normalised { answer, is_old }
     }
 }
 
@@ -100,6 +102,8 @@ pin_project! {
     pub struct Normalised<F> {
         #[pin]
         answer: Decided<F>,
+        // Whether the caller speaks HTTP/1.0.
+        is_old: bool,
     }
 }
 
@@ -110,9 +114,15 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut answer = ready!(self.project().answer.poll(cx));
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
         if let Ok(response) = &mut answer {
             hop_by_hop::strip_response(response);
+            // HTTP/1.0 knows no chunks, so only the connection's end can end this body: none may be told to keep it.
+            if *this.is_old && !response.headers().contains_key(CONTENT_LENGTH) {
+                // hyper tells a caller that asked for it `keep-alive` otherwise, and then hangs up.
+                *response.version_mut() = Version::HTTP_10;
+            }
         }
         Poll::Ready(answer)
     }

@@ -5,6 +5,7 @@ mod bad_config;
 mod client;
 mod emulated;
 mod message;
+mod old_clients;
 mod operation;
 mod program;
 mod recorder;

@@ -401,7 +401,7 @@ fn lines_that_begin_or_end_oddly_are_refused_or_read_once() {
         ),
         (
             "a thousand fields",
-            with(&"x-a: 1\r\n".repeat(1000).trim_end().to_owned()),
+            with("x-a: 1\r\n".repeat(1000).trim_end()),
             Unreadable(431),
         ),
     ];

@@ -1,0 +1,78 @@
+//! Callers that speak HTTP/1.0, and requests as a person types them.
+
+use std::io::{BufReader, Read, Write};
+
+use crate::{
+    client::connect,
+    message::Message,
+    program::{HEAD, Place, Program},
+    recorder::{Recorder, ok},
+};
+
+fn stage() -> (Recorder, Program) {
+    let recorder = Recorder::start(|request| match request.target() {
+        "/chunks" => b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n".to_vec(),
+        _ => ok("{}"),
+    });
+    let place = Place::new();
+    recorder.write_ca(&place.path("ca.pem"));
+    let url = recorder.url();
+    place.configure(&format!(
+        "{HEAD}credentials: {{ api: {{ grant: {{ type: static, token: t0ken }} }} }}\n\
+         upstreams: {{ api: {{ url: \"{url}\", credential: api }} }}\nroutes: {{ api: {{ upstream: api }} }}\n"
+    ));
+    (recorder, place.run())
+}
+
+/// Everything that comes back until the connection ends.
+fn said(program: &Program, request: &str) -> String {
+    let mut stream = connect(program.address);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_request_typed_by_hand_is_answered() {
+    let (recorder, program) = stage();
+    for request in ["GET /a HTTP/1.0\n\n", "GET /a HTTP/1.0\r\n\r\n"] {
+        let answer = said(&program, request);
+        assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n{}"), "{answer}");
+        let arrived = recorder.last().request;
+        assert_eq!(arrived.start, "GET /a HTTP/1.1");
+        assert_eq!(arrived.header("authorization").as_deref(), Some("Bearer t0ken"));
+    }
+}
+
+#[test]
+fn http_1_0_gets_no_chunks_and_an_end_that_it_knows() {
+    let (_recorder, program) = stage();
+    for asked in ["", "connection: keep-alive\r\n"] {
+        let answer = said(&program, &format!("GET /chunks HTTP/1.0\r\n{asked}\r\n"));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body, "abcdef");
+        let head = head.to_ascii_lowercase();
+        assert!(
+            !head.contains("transfer-encoding") && !head.contains("keep-alive"),
+            "{head}"
+        );
+    }
+}
+
+#[test]
+fn http_1_0_keeps_its_connection_where_it_asks_and_a_length_is_known() {
+    let (_recorder, program) = stage();
+    let mut stream = BufReader::new(connect(program.address));
+    for _ in 0..3 {
+        let request = b"GET /a HTTP/1.0\r\nhost: localhost\r\nconnection: Keep-Alive\r\n\r\n";
+        stream.get_mut().write_all(request).unwrap();
+        let answer = Message::answer(&mut stream, false).expect("an answer");
+        assert_eq!((answer.status(), &*answer.body), (200, &b"{}"[..]));
+        assert_eq!(answer.header("connection").as_deref(), Some("keep-alive"));
+    }
+    stream.get_mut().write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
+    Message::answer(&mut stream, false).expect("an answer");
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "one that doesn't ask is hung up on");
+}
