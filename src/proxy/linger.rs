@@ -1,12 +1,13 @@
-//! A caller's body that is read on for a while when nobody wants it any more.
+//! A caller's body: given up where it stands still, and read on for a while when nobody wants it any more.
 //!
 //! An answer may be given before the body was read: a refusal, or an upstream's own early answer. Closing the
 //! connection then would reset it under a caller that still writes, and the answer could be lost on the way
 //! (RFC 9112 §9.6); reading what little is left keeps it, and the connection, alive.
 
 use std::{
+    future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,11 +15,17 @@ use bytes::{Buf, Bytes};
 use http::{Request, Version, header::EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::{Sleep, sleep};
+
+use crate::upstream::BoxError;
 
 /// The most that is read for nothing, in bytes: a larger body ends with its connection.
 const MOST: usize = 256 * 1024;
 /// The longest that is read for nothing.
 const LONGEST: Duration = Duration::from_secs(2);
+/// How long a body may stand still that somebody waits for. A stream of HTTP/2 may be silent for hours, such as one that
+/// gRPC keeps open both ways; its connection is pinged.
+const STALL: Duration = Duration::from_secs(60);
 
 /// A body that is read on for a while when it is dropped before its end.
 pub(super) struct Linger<B: Body + Send + Unpin + 'static>
@@ -27,6 +34,12 @@ where
 {
     body: Option<B>,
     lingers: bool,
+    is_http2: bool,
+    /// Runs while the body stands still.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether something of it came since then: putting the timer off for each frame would cost more than looking at
+    /// its end.
+    moved: bool,
 }
 
 impl<B: Body + Send + Unpin + 'static> Linger<B>
@@ -35,11 +48,35 @@ where
 {
     /// The same request. An HTTP/2 stream can be given up alone; a caller that waits for `100 Continue` has not begun.
     pub(super) fn over(request: Request<B>) -> Request<Self> {
-        let lingers = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+        let is_http2 = request.version() >= Version::HTTP_2;
+        let lingers = !is_http2 && !request.headers().contains_key(EXPECT);
         request.map(|body| Self {
             body: Some(body),
             lingers,
+            is_http2,
+            stall: None,
+            moved: false,
         })
+    }
+}
+
+impl<B: Body + Send + Unpin + 'static> Linger<B>
+where
+    B::Data: Send,
+{
+    /// Ready once nothing has come for [`STALL`]; noticed at twice that at the latest.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let begun = || {
+                self.moved = false;
+                Box::pin(sleep(STALL))
+            };
+            ready!(self.stall.get_or_insert_with(begun).as_mut().poll(cx));
+            self.stall = None;
+            if !self.moved {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
@@ -69,20 +106,31 @@ where
 impl<B> Body for Linger<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(body) = &mut self.body else {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let frame = Pin::new(body).poll_frame(cx);
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+            if !this.is_http2 {
+                ready!(this.poll_stalled(cx));
+                this.body = None;
+                let seconds = STALL.as_secs();
+                return Poll::Ready(Some(Err(format!("nothing of it came for {seconds} s").into())));
+            }
+            return Poll::Pending;
+        };
+        this.moved = true;
         // A body that has ended or failed has nothing left to read.
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.body = None;
+        if matches!(frame, None | Some(Err(_))) {
+            this.body = None;
         }
-        frame
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -134,6 +182,29 @@ mod tests {
         drop(Linger::over(request.body(body).unwrap()));
         // The sender goes with the body: the task has ended then.
         tokio::task::spawn_blocking(move || read.iter().count()).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_stands_still_is_given_up() {
+        struct Silent;
+        impl Body for Silent {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+                Poll::Pending
+            }
+        }
+        let mut body = Linger::over(Request::post("/").body(Silent).unwrap()).into_body();
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "nothing of it came for 60 s");
+        let request = Request::post("/").version(Version::HTTP_2).body(Silent).unwrap();
+        let mut body = Linger::over(request).into_body();
+        let waited = tokio::time::timeout(STALL * 10, body.frame()).await;
+        assert!(waited.is_err(), "a stream of HTTP/2 may be silent");
     }
 
     #[tokio::test]

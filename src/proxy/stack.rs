@@ -106,6 +106,6 @@ where
         }
         // Before anything can let go of the body.
         let request = Linger::over(request);
-        self.0.call(request.map(|body| body.map_err(Into::into).boxed_unsync()))
+        self.0.call(request.map(BodyExt::boxed_unsync))
     }
 }

@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -15,11 +15,14 @@ use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     sync::oneshot,
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a client may take nothing of what is written to it; noticed at twice that at the latest.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +51,14 @@ where
         }
     });
     let version = version.await.ok().flatten()?;
-    let held = None;
-    Some((version, Sniffed { read, stream, held }))
+    let sniffed = Sniffed {
+        read,
+        stream,
+        held: None,
+        stall: None,
+        moved: false,
+    };
+    Some((version, sniffed))
 }
 
 /// A stream whose first bytes were read already, and are read again.
@@ -58,6 +67,11 @@ pub(super) struct Sniffed<S> {
     read: BytesMut,
     stream: S,
     held: Option<oneshot::Sender<Infallible>>,
+    /// Runs while the client takes nothing of what is written.
+    stall: Option<Pin<Box<Sleep>>>,
+    /// Whether it took something since that began: putting the timer off for each write would cost more than looking
+    /// at its end.
+    moved: bool,
 }
 
 impl<S> Sniffed<S> {
@@ -66,6 +80,27 @@ impl<S> Sniffed<S> {
         let (held, gone) = oneshot::channel();
         self.held = Some(held);
         gone
+    }
+
+    /// What a write came to; an error once none has come to anything for [`WRITE_TIMEOUT`].
+    fn written(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.moved = true;
+            return written;
+        }
+        loop {
+            let begun = || {
+                self.moved = false;
+                Box::pin(sleep(WRITE_TIMEOUT))
+            };
+            ready!(self.stall.get_or_insert_with(begun).as_mut().poll(cx));
+            self.stall = None;
+            if !self.moved {
+                break;
+            }
+        }
+        let reason = "the client took nothing of its answer for too long";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
     }
 }
 
@@ -87,7 +122,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -95,7 +131,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -141,6 +178,26 @@ mod tests {
         assert_eq!(version, Version::Http2);
         assert_eq!(all, [PREFACE, b"frames"].concat());
         assert!(sniffed(&[b"PRI"]).await.is_none(), "hung up within the preface");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_is_given_up() {
+        let (mut client, server) = duplex(64);
+        client.write_all(b"GET ").await.unwrap();
+        let (_, mut stream) = sniff(server, Duration::from_secs(5)).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let reader = tokio::spawn(async move {
+            // Slow, and yet no stall.
+            for _ in 0..3 {
+                tokio::time::sleep(WRITE_TIMEOUT * 3 / 4).await;
+                client.read_exact(&mut [0; 32]).await.unwrap();
+            }
+            client
+        });
+        let error = stream.write_all(&[0; 1024]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= WRITE_TIMEOUT * 3, "{:?}", begun.elapsed());
+        drop(reader.await.unwrap());
     }
 
     #[tokio::test(start_paused = true)]
