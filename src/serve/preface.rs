@@ -185,7 +185,6 @@ mod tests {
         let (mut client, server) = duplex(64);
         client.write_all(b"GET ").await.unwrap();
         let (_, mut stream) = sniff(server, Duration::from_secs(5)).await.unwrap();
-        let begun = tokio::time::Instant::now();
         let reader = tokio::spawn(async move {
             // Slow, and yet no stall.
             for _ in 0..3 {
@@ -196,8 +195,7 @@ mod tests {
         });
         let error = stream.write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= WRITE_TIMEOUT * 3, "{:?}", begun.elapsed());
-        drop(reader.await.unwrap());
+        drop(reader.await.expect("it could read on for all that time"));
     }
 
     #[tokio::test(start_paused = true)]
