@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Listener, State, Tls},
+    config::checked::{Bind, Config, Listener, Proxy, State, Tls},
     manager::{Closing, Environment, Manager, STORE_DEADLINE, StartError},
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
@@ -181,6 +181,7 @@ fn managers(config: &Config, environment: &Environment) -> Result<BTreeMap<Crede
     for (name, credential) in &config.credentials {
         let settings = Settings {
             tls: tls(&credential.tls),
+            proxy: credential.proxy.as_ref().map(proxy),
             ..Settings::default()
         };
         let exchange = Exchange::new(&settings).map_err(|source| AssembleError::Endpoint {
@@ -202,6 +203,7 @@ fn targets(config: &Config) -> Result<BTreeMap<UpstreamName, Arc<Target>>, Assem
     for (name, upstream) in &config.upstreams {
         let settings = Settings {
             tls: tls(&upstream.tls),
+            proxy: upstream.proxy.as_ref().map(proxy),
             connect_timeout: upstream.connect_timeout,
             response_timeout: upstream.response_timeout,
         };
@@ -227,5 +229,21 @@ pub(crate) fn tls(tls: &Tls) -> upstream::Tls {
         ca: tls.ca,
         client: tls.client,
         server_name: tls.server_name,
+    }
+}
+
+/// The config's words for a proxy, in the connections'.
+pub(crate) fn proxy(proxy: &Proxy) -> upstream::Proxy {
+    let Proxy {
+        host,
+        port,
+        user,
+        except,
+    } = proxy.clone();
+    upstream::Proxy {
+        host,
+        port,
+        user: user.map(|user| (user.name, user.password)),
+        except,
     }
 }

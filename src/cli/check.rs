@@ -156,12 +156,14 @@ mod tests {
             },
             credential: None,
             tls: Tls::default(),
+            proxy: None,
             connect_timeout: std::time::Duration::from_secs(10),
             response_timeout: std::time::Duration::from_secs(60),
         };
         let credential = Credential {
             spec: Arc::new(spec),
             tls: Tls::default(),
+            proxy: None,
             insecure: false,
         };
         Config {

@@ -8,6 +8,8 @@ use std::{io::Write, path::PathBuf, time::Duration};
 use http::{Method, Uri};
 use secrecy::ExposeSecret;
 
+use endpoint::Way;
+
 use super::{
     Failure,
     call::{self, call},
@@ -127,7 +129,11 @@ pub(super) fn execute(options: &Options, files: &[PathBuf], output: &mut dyn Wri
         let uri = format!("{}://{}/", upstream.url.scheme, upstream.url.authority).parse::<Uri>();
         if let Ok(uri) = uri {
             let what = format!("upstream {name}");
-            runtime.block_on(endpoint::connection(&what, &uri, &upstream.tls, &clock, &mut checks));
+            let way = Way {
+                tls: &upstream.tls,
+                proxy: upstream.proxy.as_ref(),
+            };
+            runtime.block_on(endpoint::connection(&what, &uri, way, &clock, &mut checks));
         }
     }
     let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
@@ -184,8 +190,12 @@ async fn credential_checks(credential: &Credential, clock: &Clock, checks: &mut 
             continue;
         };
         let what = format!("{name}: {kind}");
-        if endpoint::connection(&what, &uri, &credential.tls, clock, checks).await && kind == "token endpoint" {
-            endpoint::answer(&what, &uri, &request.method, &credential.tls, clock, checks).await;
+        let way = Way {
+            tls: &credential.tls,
+            proxy: credential.proxy.as_ref(),
+        };
+        if endpoint::connection(&what, &uri, way, clock, checks).await && kind == "token endpoint" {
+            endpoint::answer(&what, &uri, &request.method, way, clock, checks).await;
         }
         seen.push(uri);
     }

@@ -117,6 +117,8 @@ pub struct Credential {
     pub spec: Arc<Spec>,
     /// The TLS settings of its token endpoint.
     pub tls: Tls,
+    /// What connections to it go through.
+    pub proxy: Option<Proxy>,
     /// Whether its token endpoint may be plain http off loopback.
     pub insecure: bool,
 }
@@ -130,10 +132,34 @@ pub struct Upstream {
     pub credential: Option<CredentialName>,
     /// Its TLS settings.
     pub tls: Tls,
+    /// What connections to it go through.
+    pub proxy: Option<Proxy>,
     /// How long to wait for a connection, TLS included.
     pub connect_timeout: Duration,
     /// How long to wait for the head of an answer once the request is sent.
     pub response_timeout: Duration,
+}
+
+/// An HTTP proxy.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Its host, an IPv6 address in brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Who to be there.
+    pub user: Option<ProxyUser>,
+    /// The hosts that it isn't for, as `NO_PROXY` has them: it is the environment's. `None`: it is for all.
+    pub except: Option<Vec<String>>,
+}
+
+/// A user of a proxy.
+#[derive(Debug, Clone)]
+pub struct ProxyUser {
+    /// Its name.
+    pub name: String,
+    /// Its password.
+    pub password: SecretString,
 }
 
 /// An upstream's base URL: an origin and a path that goes before every request's.

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use tower::Service;
 
 use super::{
-    Settings, SettingsError, UpstreamError,
+    Proxy, Settings, SettingsError, UpstreamError,
     error::{chain, tls_error, tls_words},
     tls,
 };
@@ -30,6 +30,7 @@ pub(super) struct Connector {
     tcp: HttpConnector,
     tls: TlsConnector,
     server_name: Option<ServerName<'static>>,
+    proxy: Option<Arc<Proxy>>,
     timeout: Duration,
 }
 
@@ -45,6 +46,7 @@ impl Connector {
             tcp,
             tls: TlsConnector::from(Arc::new(tls::client_config(&settings.tls)?)),
             server_name: settings.tls.server_name.clone(),
+            proxy: settings.proxy.clone().map(Arc::new),
             timeout: settings.connect_timeout,
         })
     }
@@ -61,10 +63,21 @@ impl Connector {
     pub(super) async fn connect(mut self, uri: Uri) -> Result<Stream, UpstreamError> {
         let host = host_of(&uri);
         let mut expiry = pin!(tokio::time::sleep(self.timeout));
+        let proxy = self.proxy.filter(|proxy| proxy.serves(&uri));
+        let opened = async {
+            let Some(proxy) = proxy else {
+                return self.tcp.call(uri.clone()).await.map_err(|error| tcp_words(&error, ""));
+            };
+            let place = proxy.uri().unwrap_or_default();
+            let tcp = self.tcp.call(place).await;
+            let mut tcp = tcp.map_err(|error| tcp_words(&error, &format!("through its proxy {proxy}: ")))?;
+            proxy.open(tcp.inner_mut(), &uri).await?;
+            Ok(tcp)
+        };
         let tcp = tokio::select! {
             biased;
-            tcp = self.tcp.call(uri.clone()) => tcp.map_err(|error| UpstreamError::Unreachable {
-                reason: tcp_words(&error),
+            tcp = opened => tcp.map_err(|reason| UpstreamError::Unreachable {
+                reason,
                 host: host.clone(),
             })?,
             () = &mut expiry => return Err(UpstreamError::Unreachable {
@@ -127,19 +140,21 @@ fn io_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     None
 }
 
-fn tcp_words(error: &(dyn Error + 'static)) -> String {
+fn tcp_words(error: &(dyn Error + 'static), through: &str) -> String {
+    let check = if through.is_empty() {
+        "check the host and port in the url"
+    } else {
+        "check the setting proxy"
+    };
     if error.to_string().contains("dns") {
-        return format!(
-            "its name can't be resolved ({}); check the host in the url",
-            chain(error)
-        );
+        return format!("{through}its name can't be resolved ({}); {check}", chain(error));
     }
     match io_error(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionRefused) => "nothing listens there; check the host and port in the url".into(),
+        Some(io::ErrorKind::ConnectionRefused) => format!("{through}nothing listens there; {check}"),
         Some(io::ErrorKind::TimedOut) => {
-            "no connection in time (connect_timeout); check the host and port in the url, and firewalls".into()
+            format!("{through}no connection in time (connect_timeout); {check}, and firewalls")
         }
-        _ => chain(error),
+        _ => format!("{through}{}", chain(error)),
     }
 }
 

@@ -12,6 +12,7 @@ mod pool;
 mod probe;
 mod switch;
 mod tls;
+mod tunnel;
 mod upload;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
 pub use probe::{Seen, SeenTls, probe};
+pub use tunnel::Proxy;
 
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Settings {
     /// Whom to trust, and who to be.
     pub tls: Tls,
+    /// What connections go through.
+    pub proxy: Option<Proxy>,
     /// How long a connection may take, name resolution and TLS included.
     pub connect_timeout: Duration,
     /// How long the head of an answer may take once the request is sent, and for how long its body may stand still
@@ -56,6 +60,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tls: Tls::default(),
+            proxy: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
         }

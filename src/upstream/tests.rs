@@ -24,6 +24,7 @@ const BRIEF: Duration = Duration::from_millis(50);
 /// Settings that trust this authority.
 fn trusting(authority: &Authority) -> Settings {
     Settings {
+        proxy: None,
         tls: Tls {
             ca: vec![authority.der()],
             ..Tls::default()

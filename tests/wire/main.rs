@@ -8,6 +8,7 @@ mod message;
 mod old_clients;
 mod operation;
 mod program;
+mod proxied;
 mod recorder;
 mod secrecy;
 mod smuggling;

@@ -10,7 +10,7 @@ use crate::{
     admin::Moment,
     assemble,
     clock::Clock,
-    config::checked::Tls,
+    config::checked::{Proxy, Tls},
     upstream::{Exchange, Sent, Settings, probe},
 };
 
@@ -24,17 +24,25 @@ const SKEW: u64 = 30;
 /// How much of an answer's body is read.
 const BODY: usize = 64 * 1024;
 
-fn settings(tls: &Tls) -> Settings {
+/// How an endpoint is connected to.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) tls: &'a Tls,
+    pub(super) proxy: Option<&'a Proxy>,
+}
+
+fn settings(way: Way<'_>) -> Settings {
     Settings {
-        tls: assemble::tls(tls),
+        tls: assemble::tls(way.tls),
+        proxy: way.proxy.map(assemble::proxy),
         connect_timeout: PATIENCE,
         response_timeout: PATIENCE,
     }
 }
 
 /// Whether there is a connection.
-pub(super) async fn connection(what: &str, uri: &Uri, tls: &Tls, clock: &Clock, checks: &mut Vec<Check>) -> bool {
-    let seen = match probe(&settings(tls), uri).await {
+pub(super) async fn connection(what: &str, uri: &Uri, way: Way<'_>, clock: &Clock, checks: &mut Vec<Check>) -> bool {
+    let seen = match probe(&settings(way), uri).await {
         Ok(Ok(seen)) => seen,
         Ok(Err(error)) => {
             checks.push(Check::fail(what, error.to_string()));
@@ -75,10 +83,10 @@ fn certificate(what: &str, expires: u64, now: u64) -> Option<Check> {
 
 /// Asks without any credential, which spends nothing: any answer is an answer. Some routers know a path only by its
 /// method, so where HEAD finds nothing the grant's own method is tried, with an empty body.
-pub(super) async fn answer(what: &str, uri: &Uri, own: &Method, tls: &Tls, clock: &Clock, checks: &mut Vec<Check>) {
-    let mut asked = ask(uri, Method::HEAD, tls).await;
+pub(super) async fn answer(what: &str, uri: &Uri, own: &Method, way: Way<'_>, clock: &Clock, checks: &mut Vec<Check>) {
+    let mut asked = ask(uri, Method::HEAD, way).await;
     if matches!(&asked, Ok((status, _)) if is_missing(*status)) {
-        asked = ask(uri, own.clone(), tls).await;
+        asked = ask(uri, own.clone(), way).await;
     }
     match asked {
         Ok((status, headers)) => {
@@ -92,8 +100,8 @@ pub(super) async fn answer(what: &str, uri: &Uri, own: &Method, tls: &Tls, clock
     }
 }
 
-async fn ask(uri: &Uri, method: Method, tls: &Tls) -> Result<(StatusCode, HeaderMap), String> {
-    let exchange = Exchange::new(&settings(tls)).map_err(|error| error.to_string())?;
+async fn ask(uri: &Uri, method: Method, way: Way<'_>) -> Result<(StatusCode, HeaderMap), String> {
+    let exchange = Exchange::new(&settings(way)).map_err(|error| error.to_string())?;
     let connection = exchange.open(uri).await.map_err(|error| error.to_string())?;
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;

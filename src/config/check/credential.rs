@@ -85,6 +85,7 @@ impl Check<'_> {
         let rejected = self.rejected(&raw.rejected, &at.key("rejected"));
         let policy = self.policy(raw, at);
         let tls = self.tls(&raw.tls, common, &at.key("tls"));
+        let proxy = self.proxy(&raw.proxy, &at.key("proxy"));
         let seed = self.seed(raw, at, terms);
 
         let (mut grants, placement, seed, subject) = (grants?, placement?, seed?, subject?);
@@ -119,6 +120,7 @@ impl Check<'_> {
         Some(Credential {
             spec: Arc::new(spec),
             tls,
+            proxy,
             insecure,
         })
     }

@@ -9,6 +9,7 @@ mod grants;
 mod listen;
 mod placement;
 mod policy;
+mod proxy;
 mod reply;
 mod request;
 mod route;

@@ -51,12 +51,14 @@ impl Check<'_> {
                 Field::Faulty => None,
             };
             let tls = self.tls(&raw.tls, common, &at.key("tls"));
+            let proxy = self.proxy(&raw.proxy, &at.key("proxy"));
             if let (Some(name), Some(url)) = (name, url) {
                 let timeout = |field, default, key| self.timeout(field, default, &at.key(key));
                 let upstream = Upstream {
                     url,
                     credential,
                     tls,
+                    proxy,
                     connect_timeout: timeout(&raw.connect_timeout, CONNECT_TIMEOUT, "connect_timeout"),
                     response_timeout: timeout(&raw.response_timeout, RESPONSE_TIMEOUT, "response_timeout"),
                 };

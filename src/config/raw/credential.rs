@@ -59,6 +59,9 @@ pub struct Credential {
     pub seed: Field<Text>,
     /// TLS settings of its token endpoint.
     pub tls: Field<Tls>,
+    /// The HTTP proxy that leads to its token endpoint, `http://USER:PASSWORD@HOST:PORT`, or `none`. Absent: what
+    /// `HTTPS_PROXY` and `NO_PROXY` say.
+    pub proxy: Field<Text>,
     /// Whether its token endpoint may be plain http off loopback.
     pub insecure: Field<bool>,
 }

@@ -151,6 +151,9 @@ pub struct Upstream {
     pub credential: Field<Text>,
     /// Its TLS settings.
     pub tls: Field<Tls>,
+    /// The HTTP proxy that leads to it, `http://USER:PASSWORD@HOST:PORT`, or `none`. Absent: what `HTTPS_PROXY` and
+    /// `NO_PROXY` say.
+    pub proxy: Field<Text>,
     /// Whether it may be plain http off loopback.
     pub insecure: Field<bool>,
     /// How long to wait for a connection, TLS included; `10s` by default.
