@@ -3,6 +3,7 @@
 //! Layers hand what they learnt to the layers further in through request extensions: [`Connection`] comes from
 //! whoever accepted the connection, [`guard`] adds the caller's view of the authority, [`route`] adds the route.
 
+pub mod asterisk;
 pub mod authorize;
 mod connection;
 mod decided;

@@ -1,5 +1,6 @@
 //! The request in the upstream's own terms (URI, Host, subject), and its answer in the caller's (Location, cookies).
 
+mod cookie;
 mod location;
 mod subject;
 
@@ -169,9 +170,19 @@ fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&
             terms.without_credential(location).into_owned()
         }
     });
+    // What it names is the answer's own place, whatever the status (RFC 9110 §8.7).
     translate(response.headers_mut(), &CONTENT_LOCATION, |location| {
-        terms.without_credential(location).into_owned()
+        terms.localise(location)
     });
+    if response.headers().contains_key(SET_COOKIE) {
+        let cookies = response.headers_mut().iter_mut();
+        for (_, cookie) in cookies.filter(|(name, _)| **name == SET_COOKIE) {
+            let localised = std::str::from_utf8(cookie.as_bytes()).map(|text| terms.localise_cookie(text));
+            if let Some(localised) = localised.ok().and_then(|text| HeaderValue::try_from(text).ok()) {
+                *cookie = localised;
+            }
+        }
+    }
 }
 
 fn translate(headers: &mut HeaderMap, name: &HeaderName, into_ours: impl FnOnce(&str) -> String) {

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use tower::{Service, ServiceBuilder};
 
 use super::{
+    asterisk::{Asterisk, AsteriskLayer},
     authorize::{Authorize, AuthorizeLayer},
     forward::Forward,
     guard::{Guard, GuardLayer},
@@ -64,6 +65,8 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(RescueLayer)
         // Before anything is read into the request, whether this caller may send it at all.
         .layer(GuardLayer::new(router.clone()))
+        // Before paths are read, for this is none; within the guard, for it tells that somebody is here.
+        .layer(AsteriskLayer)
         // Before the fields that ask for it end here; within the guard, for pages open WebSockets too.
         .layer(UpgradeLayer)
         // Before routing, so that what is matched is what is forwarded; before authorize, so that a caller's
@@ -80,7 +83,7 @@ pub fn stack(context: ListenerContext) -> Stack {
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
-type Layers = WithRequestId<Trace<Rescue<Guard<Upgrade<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>>;
+type Layers = WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]

@@ -76,3 +76,36 @@ fn http_1_0_keeps_its_connection_where_it_asks_and_a_length_is_known() {
     Message::answer(&mut stream, false).expect("an answer");
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "one that doesn't ask is hung up on");
 }
+
+#[test]
+fn a_question_about_the_server_is_answered_without_an_upstream() {
+    let (recorder, program) = stage();
+    let options = "OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let answer = said(&program, options);
+    assert!(answer.starts_with("HTTP/1.1 204 No Content\r\n"), "{answer}");
+    assert!(said(&program, &options.replace("localhost", "evil.example")).starts_with("HTTP/1.1 421 "));
+    assert!(recorder.seen().is_empty());
+}
+
+#[test]
+fn an_application_may_take_it_for_its_proxy() {
+    let (recorder, program) = stage();
+    let host = format!("localhost:{}", program.address.port());
+    let fields = "proxy-connection: keep-alive\r\nconnection: close\r\n\r\n";
+    let answer = said(
+        &program,
+        &format!("GET http://{host}/a?b=c HTTP/1.1\r\nhost: {host}\r\n{fields}"),
+    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let arrived = recorder.last().request;
+    assert_eq!(
+        (&*arrived.start, arrived.header("proxy-connection")),
+        ("GET /a?b=c HTTP/1.1", None)
+    );
+    let connect = format!("CONNECT api.example:443 HTTP/1.1\r\nhost: api.example:443\r\n{fields}");
+    let answer = said(&program, &connect);
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("CONNECT asks for a tunnel"),
+        "{answer}"
+    );
+}

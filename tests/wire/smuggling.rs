@@ -413,6 +413,7 @@ fn a_request_is_for_one_host_and_by_one_method() {
     let raw = |text: &str| text.as_bytes().to_vec();
     let bad = Refused(400, "bad_request");
     let cases = [
+        ("another target than a path", raw("GET * HTTP/1.1\r\nhost: localhost\r\n\r\n"), bad),
         ("no host", raw("GET /api/public/a HTTP/1.1\r\n\r\n"), bad),
         ("two hosts", raw("GET /api/public/a HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n"), bad),
         ("an empty host", raw("GET /api/public/a HTTP/1.1\r\nhost:\r\n\r\n"), bad),

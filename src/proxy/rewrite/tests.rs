@@ -144,7 +144,8 @@ async fn answers_are_put_into_the_callers_terms() {
         Response::builder()
             .status(status)
             .header(LOCATION, "https://api.example/v2/next?api_key=s&x=1")
-            .header(SET_COOKIE, "session=1")
+            .header(SET_COOKIE, "session=1; Domain=api.example; Path=/v2/a; Secure")
+            .header(SET_COOKIE, "other=2")
     };
     for status in [201, 301, 307] {
         let (_, response) = through(route.clone(), vec![keyed.clone()], request("/p/a", &[]), answer(status))
@@ -155,12 +156,13 @@ async fn answers_are_put_into_the_callers_terms() {
             "http://localhost:8080/p/next?x=1",
             "{status}"
         );
-        assert!(response.headers().contains_key(SET_COOKIE));
+        let cookies: Vec<_> = response.headers().get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["session=1; Path=/p/a", "other=2"]);
     }
     let answer = answer(200).header(CONTENT_LOCATION, "/v2/a?api_key=s");
     let (_, response) = through(route, vec![keyed], request("/p/a", &[]), answer).await.unwrap();
     assert_eq!(response.headers()[LOCATION], "https://api.example/v2/next?x=1");
-    assert_eq!(response.headers()[CONTENT_LOCATION], "/v2/a");
+    assert_eq!(response.headers()[CONTENT_LOCATION], "/p/a");
 }
 
 #[tokio::test]
