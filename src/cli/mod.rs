@@ -15,6 +15,7 @@ mod health;
 mod init;
 mod load;
 mod login;
+mod manual;
 mod presets;
 mod run;
 mod state;
@@ -75,6 +76,10 @@ enum Command {
     State(state::Options),
     /// Run emulated APIs and the proxy on this machine, with nothing to configure
     Demo(demo::Options),
+    /// Print a script that completes bearerd's arguments in a shell
+    Completions(manual::Completions),
+    /// Print the man page, or write one for each command
+    Man(manual::Man),
 }
 
 /// Runs the command that these arguments name, program name first, and says how it went.
@@ -104,6 +109,8 @@ fn dispatch(arguments: Arguments, output: &mut dyn Write) -> Result<(), Failure>
         Command::Login(options) => login::execute(&options, files, output),
         Command::State(options) => state::execute(&options, output),
         Command::Demo(options) => demo::execute(&options, output),
+        Command::Completions(options) => manual::completions(&options, output),
+        Command::Man(options) => manual::man(&options, output),
     }
 }
 
