@@ -12,6 +12,8 @@ pub type Body = Full<Bytes>;
 
 /// OpenMetrics 1.0, "Overall Structure".
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+/// "Exposition formats", "Text-based format".
+const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// RFC 9457 §3.
@@ -22,8 +24,12 @@ pub(super) fn text(text: &'static str) -> Response<Body> {
     whole(StatusCode::OK, TEXT, text)
 }
 
-pub(super) fn metrics(page: String) -> Response<Body> {
+pub(super) fn openmetrics(page: String) -> Response<Body> {
     whole(StatusCode::OK, OPENMETRICS, page)
+}
+
+pub(super) fn prometheus_text(page: String) -> Response<Body> {
+    whole(StatusCode::OK, PROMETHEUS_TEXT, page)
 }
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {

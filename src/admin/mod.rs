@@ -6,6 +6,7 @@
 
 mod actions;
 mod answer;
+mod exposition;
 mod flow;
 mod guard;
 mod overview;
@@ -15,6 +16,7 @@ mod watched;
 
 pub use actions::{Admin, NOT_THIS_FLOW};
 pub use answer::Body;
+pub use exposition::prometheus_text;
 pub use flow::{FlowAnswer, FlowAsk, FlowBegun, FlowTold};
 pub use guard::LocalAddress;
 pub use overview::Overview;

@@ -12,6 +12,7 @@ use tower::Service;
 
 use super::{
     answer::{self, Body, Problem},
+    exposition,
     watched::Watched,
 };
 
@@ -53,7 +54,10 @@ impl<W: Watched, B> Service<Request<B>> for Probes<W> {
                 };
                 answer::json(status, &readiness)
             }
-            "/metrics" if reads => answer::metrics(self.0.metrics_page()),
+            "/metrics" if reads => match exposition::reads_openmetrics(request.headers()) {
+                true => answer::openmetrics(self.0.metrics_page()),
+                false => answer::prometheus_text(exposition::prometheus_text(&self.0.metrics_page())),
+            },
             _ => Problem::no_route("this listener answers GET /livez, /readyz and /metrics only").answer(),
         }))
     }

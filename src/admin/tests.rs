@@ -184,6 +184,15 @@ async fn probes_answer_three_paths_and_nothing_else() {
     let (head, body) = ask(probes.clone(), get("/livez")).await;
     assert_eq!((head.status().as_u16(), &*body), (200, "ok\n"));
     let (head, body) = ask(probes.clone(), get("/metrics")).await;
+    assert_eq!(body, "");
+    assert_eq!(
+        head.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let mut scrape = get("/metrics");
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
+    scrape.headers_mut().insert("accept", accept.parse().unwrap());
+    let (head, body) = ask(probes.clone(), scrape).await;
     assert_eq!(body, "# EOF\n");
     assert_eq!(
         head.headers()["content-type"],
