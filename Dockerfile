@@ -37,6 +37,8 @@ COPY --from=build /image/ /
 
 # A number, so that Kubernetes can tell that it isn't root.
 USER 65532:65532
+# The state is here too where the config doesn't say.
+ENV STATE_DIRECTORY=/var/lib/bearerd
 WORKDIR /var/lib/bearerd
 VOLUME /var/lib/bearerd
 

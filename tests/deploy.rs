@@ -93,6 +93,7 @@ fn the_image_runs_without_rights_and_ends_in_order() {
         "FROM debian:bookworm-slim",
         "USER 65532:65532",
         "STOPSIGNAL SIGTERM",
+        "ENV STATE_DIRECTORY=/var/lib/bearerd",
         "VOLUME /var/lib/bearerd",
     ] {
         assert!(lines.contains(line), "{line}");
