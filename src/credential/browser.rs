@@ -12,7 +12,7 @@ pub use device::{Authorization, AuthorizationError, Next, Pace, is_pending};
 use super::grant::Request;
 
 /// How a person signs in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Browser {
     /// An authorization code with PKCE (RFC 6749 §4.1, RFC 7636, RFC 8252).
     Code {

@@ -17,7 +17,7 @@ use http::{HeaderName, Method};
 use crate::template::Template;
 
 /// A request as the config describes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Its method.
     pub method: Method,
@@ -34,7 +34,7 @@ pub struct Request {
 }
 
 /// HTTP Basic credentials.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basic {
     /// Before the colon.
     pub username: Template,
@@ -45,7 +45,7 @@ pub struct Basic {
 }
 
 /// A request's body.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// None, and `content-length: 0` where the method calls for one.
     Empty,
@@ -56,7 +56,7 @@ pub enum Body {
 }
 
 /// JSON whose strings are templates. Debug shows its shape: a number may be a secret too.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Json {
     /// A string.
     Text(Template),

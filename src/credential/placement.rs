@@ -19,7 +19,7 @@ use super::grant::{basic_value, field_value};
 use crate::template::{Missing, SEGMENT, Scope, Template};
 
 /// A placement as the config describes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
     /// In a header field; bearer is `authorization: Bearer ${token:access}` (RFC 6750 §2.1).
     Header {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     browser::Browser,
@@ -48,6 +48,39 @@ pub struct Spec {
     pub fingerprint: Fingerprint,
 }
 
+impl PartialEq for Spec {
+    fn eq(&self, other: &Self) -> bool {
+        // Each field by name, so that a new one can't be forgotten here.
+        let Self {
+            name,
+            fixed,
+            sign_in,
+            browser,
+            refresh,
+            steps,
+            seed,
+            ask,
+            placement,
+            subject,
+            errors,
+            rejected,
+            policy,
+            fingerprint,
+        } = self;
+        let same = |one: &Option<SecretString>, two: &Option<SecretString>| {
+            one.as_ref().map(ExposeSecret::expose_secret) == two.as_ref().map(ExposeSecret::expose_secret)
+        };
+        same(fixed, &other.fixed)
+            && same(seed, &other.seed)
+            && (name, sign_in, browser, refresh) == (&other.name, &other.sign_in, &other.browser, &other.refresh)
+            && (steps, ask, placement, subject) == (&other.steps, &other.ask, &other.placement, &other.subject)
+            && (errors, rejected, policy, fingerprint)
+                == (&other.errors, &other.rejected, &other.policy, &other.fingerprint)
+    }
+}
+
+impl Eq for Spec {}
+
 impl Spec {
     /// Whether tokens can be had without a person.
     pub fn signs_in_alone(&self) -> bool {
@@ -56,7 +89,7 @@ impl Spec {
 }
 
 /// A request for tokens, and how to read its reply (RFC 6749 §4, or a vendor's own).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// What is sent.
     pub request: Request,
@@ -74,7 +107,7 @@ impl Grant {
 }
 
 /// A vendor's own request, run by `bearerd login CREDENTIAL STEP`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// Its name.
     pub name: StepName,
@@ -111,7 +144,7 @@ pub enum Then {
 }
 
 /// A part of a credential's subject.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectPart {
     /// The name in `${subject:name}`.
     pub name: String,

@@ -1,6 +1,6 @@
 //! The accept loop.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -21,8 +21,9 @@ use super::{
 /// trying again at once would only burn the processor that the open ones need to finish.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 
-/// Accepts connections and serves each in a task of its own. Once the drain has started it accepts no more and
-/// returns when the last connection has ended; dropping the future cuts off those that are left.
+/// Accepts connections and serves each in a task of its own. Once the drain has started it accepts those that wait
+/// already and no more, and returns when the last connection has ended; dropping the future cuts off those that are
+/// left.
 ///
 /// The service must be ready at any time, and answer for itself where it isn't: nothing here waits for it.
 ///
@@ -47,15 +48,8 @@ where
             Some(_) = connections.join_next() => continue,
             () = drain.started() => break,
         };
-        let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());
-        let options = options.clone();
         match accepted {
-            Ok((Stream::Tcp(stream), ends)) => {
-                connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
-            }
-            Ok((Stream::Unix(stream), ends)) => {
-                connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
-            }
+            Ok(accepted) => attend(&mut connections, accepted, &service, &on_request, &options, &drain),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted for the moment");
@@ -63,9 +57,42 @@ where
             }
         }
     }
-    // Closed before the wait, so that nobody queues up for a server that is going away.
-    drop(bound);
+    // Closed before the wait, so that nobody queues up for a server that is going away. Whoever is in the queue
+    // already has been told by the system that the connection is made, and may have sent a request. Where another
+    // server has the socket too, the queue is that one's.
+    if let Some(socket) = Arc::into_inner(bound.close()) {
+        for accepted in waiting(socket) {
+            attend(&mut connections, accepted, &service, &on_request, &options, &drain);
+        }
+    }
     while connections.join_next().await.is_some() {}
+}
+
+fn attend<S, B, F>(
+    connections: &mut JoinSet<()>,
+    (stream, ends): (Stream, Connection),
+    service: &S,
+    on_request: &Arc<F>,
+    options: &Arc<Options>,
+    drain: &Drain,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
+{
+    let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());
+    let options = options.clone();
+    match stream {
+        Stream::Tcp(stream) => {
+            connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+        }
+        Stream::Unix(stream) => {
+            connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+        }
+    }
 }
 
 enum Stream {
@@ -77,17 +104,57 @@ async fn accept(socket: &Socket) -> io::Result<(Stream, Connection)> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
-            // Nagle's algorithm would hold back the ends of answers. A socket that won't is still good.
-            let _ = stream.set_nodelay(true);
-            let ends = Connection {
-                local: stream.local_addr().ok(),
-                peer: Some(peer),
-            };
-            Ok((Stream::Tcp(stream), ends))
+            Ok(of_tcp(stream, peer))
         }
         Socket::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             Ok((Stream::Unix(stream), Connection::default()))
+        }
+    }
+}
+
+fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Connection) {
+    // Nagle's algorithm would hold back the ends of answers. A socket that won't is still good.
+    let _ = stream.set_nodelay(true);
+    let ends = Connection {
+        local: stream.local_addr().ok(),
+        peer: Some(peer),
+    };
+    (Stream::Tcp(stream), ends)
+}
+
+/// The connections that wait in the system's queue, which is asked itself: the runtime may not have heard of them
+/// yet. The socket is closed after the last.
+fn waiting(socket: Socket) -> Vec<(Stream, Connection)> {
+    let mut waiting = Vec::new();
+    match socket {
+        Socket::Tcp(listener) => {
+            let Ok(listener) = listener.into_std() else { return waiting };
+            loop {
+                let accepted = listener.accept().and_then(|(stream, peer)| {
+                    stream.set_nonblocking(true)?;
+                    Ok(of_tcp(TcpStream::from_std(stream)?, peer))
+                });
+                match accepted {
+                    Ok(accepted) => waiting.push(accepted),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(_) => return waiting,
+                }
+            }
+        }
+        Socket::Unix(listener) => {
+            let Ok(listener) = listener.into_std() else { return waiting };
+            loop {
+                let accepted = listener.accept().and_then(|(stream, _)| {
+                    stream.set_nonblocking(true)?;
+                    Ok((Stream::Unix(UnixStream::from_std(stream)?), Connection::default()))
+                });
+                match accepted {
+                    Ok(accepted) => waiting.push(accepted),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(_) => return waiting,
+                }
+            }
         }
     }
 }

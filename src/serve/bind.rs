@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
@@ -44,12 +45,14 @@ pub enum BindError {
 }
 
 /// A bound address that accepts connections once it is served; until then they wait in the system's queue.
-#[derive(Debug)]
+///
+/// Clones are the same socket, which is closed with the last: who serves it can change without a connection refused.
+#[derive(Debug, Clone)]
 pub struct Bound {
-    pub(super) socket: Socket,
+    pub(super) socket: Arc<Socket>,
     address: Bind,
     /// Removes the socket's file in the end.
-    _file: Option<SocketFile>,
+    _file: Option<Arc<SocketFile>>,
 }
 
 /// The listening socket.
@@ -75,6 +78,11 @@ impl Bound {
         &self.address
     }
 
+    /// The socket, to be closed; its file, if it has one, goes at once unless a clone of this is left.
+    pub(super) fn close(self) -> Arc<Socket> {
+        self.socket
+    }
+
     /// The address, if it is a TCP one.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         match self.address {
@@ -97,7 +105,7 @@ fn tcp(address: SocketAddr) -> Result<Bound, BindError> {
     let listener = listening(address).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok(Bound {
-        socket: Socket::Tcp(listener),
+        socket: Arc::new(Socket::Tcp(listener)),
         address: Bind::Tcp(address),
         _file: None,
     })
@@ -146,9 +154,9 @@ fn unix(path: &Path) -> Result<Bound, BindError> {
         refused(source)
     })?;
     Ok(Bound {
-        socket: Socket::Unix(listener),
+        socket: Arc::new(Socket::Unix(listener)),
         address: Bind::Unix(path.into()),
-        _file: Some(file),
+        _file: Some(Arc::new(file)),
     })
 }
 

@@ -3,21 +3,26 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
+    future::Future,
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 use tower::Service;
 
 use super::{
@@ -58,6 +63,10 @@ impl Default for Options {
     }
 }
 
+/// How long a connection that says nothing is kept once the drain has started: a request may be on its way, from a
+/// client that has not heard of it. Its answer says that the connection ends, and so nothing is lost.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 /// How often a silent HTTP/2 client is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -86,23 +95,54 @@ struct OfConnection<S, F> {
     service: RefCell<S>,
     on_request: Arc<F>,
     ends: Connection,
+    /// Says when answers are to tell that the connection ends; HTTP/2 has its own way (GOAWAY, RFC 9113 §6.8).
+    farewell: Option<Arc<Drain>>,
 }
 
-impl<S, F> hyper::service::Service<Request<Incoming>> for OfConnection<S, F>
+impl<S, F, B> hyper::service::Service<Request<Incoming>> for OfConnection<S, F>
 where
-    S: Service<Request<Incoming>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     F: Fn(&mut Request<Incoming>, Connection),
 {
     type Response = S::Response;
     type Error = Infallible;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         (self.on_request)(&mut request, self.ends);
         let mut service = self.service.borrow_mut();
         // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
         let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
-        service.call(request)
+        Answering {
+            answer: service.call(request),
+            farewell: self.farewell.clone(),
+        }
+    }
+}
+
+pin_project! {
+    /// An answer to come, which tells the client to go if the drain has started by then (RFC 9112 §9.6).
+    struct Answering<F> {
+        #[pin]
+        answer: F,
+        farewell: Option<Arc<Drain>>,
+    }
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = std::task::ready!(this.answer.poll(cx))?;
+        if this.farewell.as_ref().is_some_and(|drain| drain.has_started()) {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        Poll::Ready(Ok(answer))
     }
 }
 
@@ -123,10 +163,10 @@ pub(super) async fn run<I, S, B, F>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
+    let mut sniffing = pin!(sniff(stream, options.first_byte_timeout));
     let sniffed = tokio::select! {
-        sniffed = sniff(stream, options.first_byte_timeout) => sniffed,
-        // Nothing was asked, so nothing has to be answered.
-        () = drain.started() => None,
+        sniffed = &mut sniffing => sniffed,
+        () = drain.started() => timeout(LAST_REQUEST, sniffing).await.ok().flatten(),
     };
     let Some((version, mut stream)) = sniffed else {
         return;
@@ -135,6 +175,8 @@ pub(super) async fn run<I, S, B, F>(
         service: RefCell::new(service),
         on_request,
         ends,
+        // Of this connection alone: all of them counting up and down in one place would slow each other.
+        farewell: (version == Version::Http1).then(|| Arc::new(drain.clone())),
     };
     let gone = stream.gone();
     let stream = TokioIo::new(stream);
@@ -144,10 +186,13 @@ pub(super) async fn run<I, S, B, F>(
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                () = drain.started() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+                () = drain.started() => match timeout(LAST_REQUEST, connection.as_mut()).await {
+                    Ok(ended) => ended,
+                    Err(_) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                },
             }
         }
         Version::Http2 => {

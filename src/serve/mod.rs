@@ -15,7 +15,7 @@ pub use accept::serve;
 pub use bind::{BindError, Bound};
 pub use connection::{Connection, Options};
 pub use drain::{Drain, Switch};
-pub use signal::Signals;
+pub use signal::{Hangups, Signals};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The signals that end the program: SIGTERM and SIGINT.
+//! The signals that end the program, SIGTERM and SIGINT, and the one that asks for its config to be read again.
 
 use std::io;
 
@@ -26,5 +26,22 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// Listens for SIGHUP from when it is made.
+#[derive(Debug)]
+pub struct Hangups(Signal);
+
+impl Hangups {
+    /// Starts listening; from here on the signal no longer ends the process by itself.
+    pub fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; several that come at once count as one.
+    pub async fn next(&mut self) {
+        // The stream ends with the runtime only.
+        let _ = self.0.recv().await;
     }
 }
