@@ -1,20 +1,27 @@
-//! A checked config becomes a running program.
+//! A checked config becomes a running program, and the next config is laid over the running one.
+//!
+//! Both are the same two steps: [`Program::plan`] finds out what is new and makes everything that can fail, and
+//! [`Program::follow`] puts it in its place. At first, everything is new.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod next;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use secrecy::SecretString;
 use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Listener, Proxy, State, Tls},
-    manager::{Closing, Environment, Manager, STORE_DEADLINE, StartError},
+    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
+    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError},
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
-    proxy::{ListenerContext, Router, RouterError, Stack, Target, stack},
+    proxy::{Router, RouterError, Stack, Target},
     store::{self, Keys, Place, Portable, Retirement, StoreError, TokenStore},
-    upstream::{self, Client, Exchange, Settings, SettingsError},
+    upstream::{self, SettingsError},
 };
+pub use next::{Change, Plan};
 
 /// Why a checked config can't be run.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,9 @@ pub enum AssembleError {
     /// The routes can't be served.
     #[error(transparent)]
     Routes(#[from] RouterError),
+    /// The next config keeps its state elsewhere, or otherwise sealed.
+    #[error("state: it differs from the one in use, which can't be changed while bearerd runs: restart bearerd")]
+    Restart,
 }
 
 /// A program that is ready to be served; nothing is bound yet.
@@ -64,10 +74,30 @@ pub struct Program {
     pub admin: Option<Bind>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The token managers.
+    /// The token managers of the config in use.
     pub managers: Arc<BTreeMap<CredentialName, Manager>>,
+    current: Managers,
+    environment: Environment,
     closing: Closing,
+    /// What the next config is compared with.
+    running: Running,
+    /// Where subjects are forgotten, if this program opened its store itself.
+    portable: Option<Arc<dyn Portable>>,
     retiring: Option<Retiring>,
+}
+
+/// The config in use, and what was made of it.
+struct Running {
+    state: State,
+    state_keys: Vec<SecretString>,
+    log: Option<Log>,
+    /// Whose idle subjects are forgotten, and after how long.
+    forgotten: Option<(Vec<CredentialName>, Duration)>,
+    credentials: BTreeMap<CredentialName, Credential>,
+    upstreams: BTreeMap<UpstreamName, (Upstream, Arc<Target>)>,
+    listeners: BTreeMap<ListenerName, (Listener, Arc<ArcSwap<Router>>)>,
+    /// Of every credential that there ever was: its task may still be under way in the end.
+    longest_spend: Duration,
 }
 
 /// Forgets idle subjects for as long as the program is there.
@@ -86,13 +116,7 @@ impl Program {
     /// Each [`AssembleError`]; a config that was loaded from files meets only those of the store.
     pub async fn build(config: Config, clock: Clock) -> Result<Self, AssembleError> {
         let store = open_store(&config, &clock).await?;
-        let retirement = retirement(&config);
-        let mut program = Self::over(store.clone(), config, clock.clone())?;
-        if let Some(retirement) = retirement {
-            let retiring = async move { retirement.keep(&*store, &clock).await };
-            program.retiring = Some(Retiring(tokio::spawn(retiring).abort_handle()));
-        }
-        Ok(program)
+        Self::with(store.clone(), Some(store), config, clock)
     }
 
     /// Builds it over this store, whatever the config says of one. Must be called within a runtime.
@@ -100,39 +124,73 @@ impl Program {
     /// # Errors
     /// Each [`AssembleError`] but those of opening a store.
     pub fn over(store: Arc<dyn TokenStore>, config: Config, clock: Clock) -> Result<Self, AssembleError> {
+        Self::with(store, None, config, clock)
+    }
+
+    fn with(
+        store: Arc<dyn TokenStore>,
+        portable: Option<Arc<dyn Portable>>,
+        config: Config,
+        clock: Clock,
+    ) -> Result<Self, AssembleError> {
         let metrics = Arc::new(Metrics::new());
-        let (environment, closing) = Environment::new(store, clock.clone(), metrics.clone());
-        let managers = Arc::new(managers(&config, &environment)?);
-        let targets = targets(&config)?;
-        let mut listeners = Vec::new();
-        for (name, listener) in config.listeners {
-            let router = Router::new(&name, &listener, &config.routes, &targets, &managers)?;
-            let stack = stack(ListenerContext {
-                name: name.clone(),
-                router: Arc::new(ArcSwap::from_pointee(router)),
-                metrics: metrics.clone(),
-                clock: clock.clone(),
-            });
-            listeners.push((listener, name, stack));
-        }
-        Ok(Self {
-            listeners,
-            probes: config.probes,
-            admin: config.admin,
+        let (environment, closing) = Environment::new(store, clock, metrics.clone());
+        let managers = Arc::new(BTreeMap::new());
+        let mut program = Self {
+            listeners: Vec::new(),
+            probes: None,
+            admin: None,
             metrics,
+            current: managers.clone().into(),
             managers,
+            environment,
             closing,
+            running: Running {
+                state: config.state.clone(),
+                state_keys: config.state_keys.clone(),
+                log: None,
+                forgotten: None,
+                credentials: BTreeMap::new(),
+                upstreams: BTreeMap::new(),
+                listeners: BTreeMap::new(),
+                longest_spend: Duration::ZERO,
+            },
+            portable,
             retiring: None,
-        })
+        };
+        let plan = program.plan(config)?;
+        program.listeners = program.follow(plan)?;
+        Ok(program)
+    }
+
+    /// The token managers of now and of every config to come.
+    pub fn current(&self) -> Managers {
+        self.current.clone()
+    }
+
+    /// Forgets subjects that have been idle for so long, from now on: those that sign in again without a person when
+    /// they come back.
+    fn forget_after(&mut self, idle: Option<Duration>) {
+        let alone = self.running.credentials.iter().filter(|(_, it)| it.spec.signs_in_alone());
+        let names: Vec<_> = alone.map(|(name, _)| name.clone()).collect();
+        let forgotten = idle.map(|idle| (names, idle));
+        if self.running.forgotten == forgotten {
+            return;
+        }
+        self.running.forgotten = forgotten.clone();
+        self.retiring = self.portable.clone().zip(forgotten).map(|(store, (names, idle))| {
+            let clock = self.environment.clock.clone();
+            let retirement = Retirement::new(names, idle);
+            let retiring = async move { retirement.keep(&*store, &clock).await };
+            Retiring(tokio::spawn(retiring).abort_handle())
+        });
     }
 
     /// Ends the managers' tasks once nothing is under way, and waits for as long as a token request and its saving
     /// may take: whether that came in time. To be called after the last request, for a spend outlives its caller.
     pub async fn shutdown(self) -> bool {
-        let specs = self.managers.values().map(Manager::spec);
-        let spend = specs.map(|spec| spec.policy.spend_deadline).max().unwrap_or_default();
         // The check before it and the commit after it.
-        self.closing.finish(spend + 2 * STORE_DEADLINE).await
+        self.closing.finish(self.running.longest_spend + 2 * STORE_DEADLINE).await
     }
 }
 
@@ -167,59 +225,6 @@ pub async fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Portab
     };
     let keys = Keys::of(&config.state_keys)?;
     Ok(store::open(place, keys, clock.clone()).await?)
-}
-
-/// What is forgotten: subjects that sign in again without a person when they come back.
-fn retirement(config: &Config) -> Option<Retirement> {
-    let alone = config.credentials.iter().filter(|(_, it)| it.spec.signs_in_alone());
-    let names = alone.map(|(name, _)| name.clone());
-    Some(Retirement::new(names, config.forget_after?))
-}
-
-fn managers(config: &Config, environment: &Environment) -> Result<BTreeMap<CredentialName, Manager>, AssembleError> {
-    let mut managers = BTreeMap::new();
-    for (name, credential) in &config.credentials {
-        let settings = Settings {
-            tls: tls(&credential.tls),
-            proxy: credential.proxy.as_ref().map(proxy),
-            ..Settings::default()
-        };
-        let exchange = Exchange::new(&settings).map_err(|source| AssembleError::Endpoint {
-            credential: name.clone(),
-            source,
-        })?;
-        let manager = Manager::start(credential.spec.clone(), exchange, environment.clone());
-        let manager = manager.map_err(|source| AssembleError::Credential {
-            credential: name.clone(),
-            source,
-        })?;
-        managers.insert(name.clone(), manager);
-    }
-    Ok(managers)
-}
-
-fn targets(config: &Config) -> Result<BTreeMap<UpstreamName, Arc<Target>>, AssembleError> {
-    let mut targets = BTreeMap::new();
-    for (name, upstream) in &config.upstreams {
-        let settings = Settings {
-            tls: tls(&upstream.tls),
-            proxy: upstream.proxy.as_ref().map(proxy),
-            connect_timeout: upstream.connect_timeout,
-            response_timeout: upstream.response_timeout,
-        };
-        let client = Client::new(&settings, &upstream.url.origin()).map_err(|source| AssembleError::Upstream {
-            upstream: name.clone(),
-            source,
-        })?;
-        let target = Target {
-            name: name.clone(),
-            base: upstream.url.clone(),
-            host: client.host().clone(),
-            client,
-        };
-        targets.insert(name.clone(), Arc::new(target));
-    }
-    Ok(targets)
 }
 
 /// The config's words for TLS, in the connections'.

@@ -20,6 +20,10 @@ use crate::name::{CredentialName, RouteName};
 /// The route label of a request that no route wanted.
 const NO_ROUTE: &str = "-";
 
+/// The outcomes of reading a config while running.
+const APPLIED: &str = "applied";
+const REFUSED: &str = "refused";
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: String,
@@ -43,6 +47,11 @@ struct GrantLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    outcome: &'static str,
+}
+
 /// Every metric of the program.
 #[derive(Debug)]
 pub struct Metrics {
@@ -60,6 +69,8 @@ pub struct Metrics {
     grant_ends: Family<CredentialLabels, Gauge>,
     unsaved: Family<CredentialLabels, Gauge>,
     log_dropped: Counter,
+    config_reloads: Family<ReloadLabels, Counter>,
+    config_stale: Gauge,
 }
 
 impl Default for Metrics {
@@ -132,6 +143,22 @@ impl Metrics {
             "Log lines dropped because their writer was behind",
             log_dropped.clone(),
         );
+        let config_reloads: Family<ReloadLabels, Counter> = Family::default();
+        registry.register(
+            "config_reloads",
+            "Configs read while running, by outcome: applied, refused",
+            config_reloads.clone(),
+        );
+        // Both are there from the start, so that an alert sees the first one as a change.
+        for outcome in [APPLIED, REFUSED] {
+            drop(config_reloads.get_or_create(&ReloadLabels { outcome }));
+        }
+        let config_stale = Gauge::default();
+        registry.register(
+            "config_stale",
+            "Whether the config in use is older than the one on disk, which can't be used: 1 or 0",
+            config_stale.clone(),
+        );
         Self {
             registry,
             unrouted: RouteCounts::new(NO_ROUTE, &requests, &durations),
@@ -147,6 +174,8 @@ impl Metrics {
             grant_ends,
             unsaved,
             log_dropped,
+            config_reloads,
+            config_stale,
         }
     }
 
@@ -215,6 +244,21 @@ impl Metrics {
     /// A log line was dropped.
     pub fn log_dropped(&self) {
         self.log_dropped.inc();
+    }
+
+    /// The config was read again: whether it is in use now.
+    pub fn config_reload(&self, applied: bool) {
+        let outcome = if applied { APPLIED } else { REFUSED };
+        self.config_reloads.get_or_create(&ReloadLabels { outcome }).inc();
+        self.config_stale.set(i64::from(!applied));
+    }
+
+    /// A credential is gone from the config: its counts stay, and nothing more is said of its token.
+    pub fn forget(&self, credential: &CredentialName) {
+        let labels = Self::credential(credential);
+        for gauges in [&self.usable, &self.generation, &self.expires, &self.grant_ends] {
+            gauges.remove(&labels);
+        }
     }
 
     /// The page, in the OpenMetrics text format.

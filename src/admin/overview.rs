@@ -1,6 +1,6 @@
 //! The program as its token managers see it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{Clock, Now},
     credential::browser::RedirectError,
-    manager::{Answer, LoginError, Manager},
+    manager::{Answer, LoginError, Manager, Managers},
     metrics::Metrics,
     name::{CredentialName, StepName},
 };
@@ -22,7 +22,7 @@ const FLOW_WAIT: Duration = Duration::from_secs(20);
 
 /// What a program's managers and metrics show, and the actions on its credentials.
 pub struct Overview {
-    managers: Arc<BTreeMap<CredentialName, Manager>>,
+    managers: Managers,
     metrics: Arc<Metrics>,
     clock: Clock,
     started: Now,
@@ -30,9 +30,9 @@ pub struct Overview {
 
 impl Overview {
     /// An overview of these managers; the program's uptime counts from here.
-    pub fn new(managers: Arc<BTreeMap<CredentialName, Manager>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub fn new(managers: impl Into<Managers>, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self {
-            managers,
+            managers: managers.into(),
             metrics,
             started: clock.now(),
             clock,
@@ -40,11 +40,12 @@ impl Overview {
     }
 
     fn credentials(&self) -> Vec<CredentialStatus> {
-        self.managers.values().map(|manager| manager.status().into()).collect()
+        let managers = self.managers.now();
+        managers.values().map(|manager| manager.status().into()).collect()
     }
 
-    fn manager(&self, name: &CredentialName) -> Result<&Manager, ActionError> {
-        let manager = self.managers.get(name);
+    fn manager(&self, name: &CredentialName) -> Result<Manager, ActionError> {
+        let manager = self.managers.now().get(name).cloned();
         manager.ok_or_else(|| ActionError::UnknownCredential(name.clone()))
     }
 }

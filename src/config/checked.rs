@@ -141,7 +141,7 @@ pub struct Upstream {
 }
 
 /// An HTTP proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Its host, an IPv6 address in brackets.
     pub host: String,
@@ -161,6 +161,14 @@ pub struct ProxyUser {
     /// Its password.
     pub password: SecretString,
 }
+
+impl PartialEq for ProxyUser {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+impl Eq for ProxyUser {}
 
 /// An upstream's base URL: an origin and a path that goes before every request's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! A caller never runs a token request in its own future: it reads what the task has published, or waits for it.
 //! So a caller that hangs up, a deadline or an eviction never cancels a spend (law 4).
 
+mod current;
 mod errands;
 mod error;
 mod handle;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 pub use self::{
+    current::Managers,
     errands::STORE_DEADLINE,
     error::TokenError,
     handle::{Ready, TokenHandle},

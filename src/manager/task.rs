@@ -37,6 +37,8 @@ pub(super) struct Task {
     /// The tokens that were published last, as they were placed.
     placed: Option<(Arc<Tokens>, Arc<Ready>)>,
     unsaved: bool,
+    /// Nobody has a handle any more: the credential is gone from the config, or is another task's.
+    is_retired: bool,
 }
 
 /// A connection to the token endpoint, in its turn.
@@ -86,6 +88,7 @@ impl Task {
             line: None,
             placed: None,
             unsaved: false,
+            is_retired: false,
         };
         let running = task.context.environment.running();
         // On the heap once: as the future's own it would be kept twice, as its argument and as its local.
@@ -134,7 +137,11 @@ impl Task {
                 }
                 command = self.commands.recv(), if open => match command {
                     Some(command) => self.command(command),
-                    None => { open = false; None }
+                    None => {
+                        open = false;
+                        self.is_retired = true;
+                        None
+                    }
                 },
                 () = closed(&mut closing), if open => { open = false; None }
                 () = hinted(&mut changed), if doing.is_none() => {
@@ -266,7 +273,7 @@ impl Task {
             environment.metrics.unsaved(&spec.name, if unsaved { 1 } else { -1 });
         }
         // Of subjects only their number is told: a page of ten thousand helps nobody, and costs memory.
-        if subject.is_empty() {
+        if subject.is_empty() && !self.is_retired {
             let before = self.shared.snapshot.load_full().unwrap_or_default();
             let snapshot = Snapshot::take(spec, &self.lifecycle, &before, now);
             let generation = snapshot.position.map_or(0, |position| position.generation);
