@@ -190,7 +190,9 @@ impl Program {
     /// may take: whether that came in time. To be called after the last request, for a spend outlives its caller.
     pub async fn shutdown(self) -> bool {
         // The check before it and the commit after it.
-        self.closing.finish(self.running.longest_spend + 2 * STORE_DEADLINE).await
+        self.closing
+            .finish(self.running.longest_spend + 2 * STORE_DEADLINE)
+            .await
     }
 }
 

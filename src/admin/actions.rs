@@ -1,5 +1,5 @@
 //! The admin listener: `/status`, `/credentials/{name}/login`, its flows with a browser below that (`begin`, `finish`,
-//! `wait`), and `/credentials/{name}/refresh`.
+//! `wait`), `/credentials/{name}/refresh`, `/reload` and `/drain`.
 
 use std::{
     collections::BTreeMap,
@@ -108,8 +108,10 @@ where
             told(watched.flow(&name, ask).await)
         }
         (&Method::POST, ["credentials", name, "refresh"]) => finish(watched.refresh(&credential(name)?).await),
+        (&Method::POST, ["reload"]) => finish(watched.reload().await),
+        (&Method::POST, ["drain"]) => finish(watched.drain().await),
         _ => Err(Problem::no_route(
-            "this listener answers GET /status and POST /credentials/NAME/login, login/begin, login/finish, login/wait and refresh",
+            "this listener answers GET /status, POST /reload, POST /drain and POST /credentials/NAME/login, login/begin, login/finish, login/wait and refresh",
         )),
     }
 }
@@ -197,6 +199,7 @@ fn failed(error: ActionError) -> Problem {
         ActionError::MissingAnswer(_) => (StatusCode::BAD_REQUEST, "missing_answer"),
         ActionError::NotThisFlow(_) => (StatusCode::BAD_REQUEST, NOT_THIS_FLOW),
         ActionError::NotPossible(_) => (StatusCode::CONFLICT, "not_possible"),
+        ActionError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "config_refused"),
         ActionError::Failed(_) => (StatusCode::BAD_GATEWAY, "action_failed"),
     };
     Problem::new(status, code, error.to_string())

@@ -40,6 +40,16 @@ pub trait Watched: Send + Sync + 'static {
 
     /// Renews the credential's token now, though it may still be good.
     fn refresh(&self, credential: &CredentialName) -> impl Future<Output = Result<Done, ActionError>> + Send;
+
+    /// Reads the config again and puts it over the running one.
+    fn reload(&self) -> impl Future<Output = Result<Done, ActionError>> + Send {
+        std::future::ready(Err(ActionError::NotPossible("there is no config to read again".into())))
+    }
+
+    /// Has `/readyz` say that the program is ending, while it goes on answering.
+    fn drain(&self) -> impl Future<Output = Result<Done, ActionError>> + Send {
+        std::future::ready(Err(ActionError::NotPossible("there is nothing to drain".into())))
+    }
 }
 
 /// A person's answers, by the names of the questions.
@@ -67,6 +77,9 @@ pub enum ActionError {
     /// What came back from the browser is no answer to the sign-in under way, which goes on.
     #[error("{0}")]
     NotThisFlow(String),
+    /// The new config can't be used; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// The provider refused, could not be reached, or nobody knows what it did.
     #[error("{0}")]
     Failed(String),

@@ -66,7 +66,10 @@ impl fmt::Display for Change {
             said.push(format!("credentials that are gone: {}", names(&self.gone)));
         }
         if !self.upstreams.is_empty() {
-            said.push(format!("upstreams that are connected to anew: {}", names(&self.upstreams)));
+            said.push(format!(
+                "upstreams that are connected to anew: {}",
+                names(&self.upstreams)
+            ));
         }
         if self.log {
             said.push("the settings under log take a restart".into());
@@ -98,7 +101,11 @@ impl Program {
         };
         let mut exchanges = BTreeMap::new();
         for (name, credential) in &config.credentials {
-            if running.credentials.get(name).is_some_and(|same| is_same(same, credential)) {
+            if running
+                .credentials
+                .get(name)
+                .is_some_and(|same| is_same(same, credential))
+            {
                 continue;
             }
             change.credentials.push(name.clone());
@@ -106,7 +113,10 @@ impl Program {
         }
         let mut targets = BTreeMap::new();
         for (name, upstream) in &config.upstreams {
-            let kept = running.upstreams.get(name).filter(|(same, _)| leads_to_same(same, upstream));
+            let kept = running
+                .upstreams
+                .get(name)
+                .filter(|(same, _)| leads_to_same(same, upstream));
             let target = match kept {
                 Some((_, target)) => target.clone(),
                 None => {
@@ -197,7 +207,9 @@ impl Program {
         running.credentials = config.credentials;
         // Each upstream has its target.
         let upstreams = config.upstreams.into_iter().zip(targets.into_values());
-        running.upstreams = upstreams.map(|((name, upstream), target)| (name, (upstream, target))).collect();
+        running.upstreams = upstreams
+            .map(|((name, upstream), target)| (name, (upstream, target)))
+            .collect();
         // The log is written as it was first said.
         running.log.get_or_insert(config.log);
         self.probes = config.probes;
@@ -226,7 +238,11 @@ impl Program {
 }
 
 fn missing<N: Ord + Clone, A, B>(before: &BTreeMap<N, A>, after: &BTreeMap<N, B>) -> Vec<N> {
-    before.keys().filter(|name| !after.contains_key(*name)).cloned().collect()
+    before
+        .keys()
+        .filter(|name| !after.contains_key(*name))
+        .cloned()
+        .collect()
 }
 
 /// Whether a credential asks for the same, in the same way: then its manager goes on.

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Failure,
-    run::{Addresses, run, runtime},
+    run::{Addresses, run_once, runtime},
 };
 use crate::{
     config::{self, Surroundings, checked::Bind},
@@ -104,7 +104,7 @@ async fn demonstrate(options: &Options, place: &Path, output: &mut dyn Write) ->
     };
     let loaded = config::load(std::slice::from_ref(&file), &surroundings);
     let loaded = loaded.map_err(|faults| Failure::Config(faults.to_string()))?;
-    run(loaded, |addresses| invite(addresses, &file, output)).await
+    run_once(loaded, |addresses| invite(addresses, &file, output)).await
 }
 
 /// Says what to try.

@@ -129,7 +129,9 @@ fn waiting(socket: Socket) -> Vec<(Stream, Connection)> {
     let mut waiting = Vec::new();
     match socket {
         Socket::Tcp(listener) => {
-            let Ok(listener) = listener.into_std() else { return waiting };
+            let Ok(listener) = listener.into_std() else {
+                return waiting;
+            };
             loop {
                 let accepted = listener.accept().and_then(|(stream, peer)| {
                     stream.set_nonblocking(true)?;
@@ -143,7 +145,9 @@ fn waiting(socket: Socket) -> Vec<(Stream, Connection)> {
             }
         }
         Socket::Unix(listener) => {
-            let Ok(listener) = listener.into_std() else { return waiting };
+            let Ok(listener) = listener.into_std() else {
+                return waiting;
+            };
             loop {
                 let accepted = listener.accept().and_then(|(stream, _)| {
                     stream.set_nonblocking(true)?;

@@ -73,6 +73,43 @@ impl Bound {
         }
     }
 
+    /// A socket that is bound already: systemd's, whose unit says who may connect. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// The system won't say where it is bound, or the runtime doesn't take it.
+    pub fn of_tcp(listener: std::net::TcpListener) -> Result<Self, BindError> {
+        let taken = || {
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok((TcpListener::from_std(listener)?, address))
+        };
+        let (listener, address) = taken().map_err(refused_of("a socket that was handed over"))?;
+        Ok(Self {
+            socket: Arc::new(Socket::Tcp(listener)),
+            address: Bind::Tcp(address),
+            _file: None,
+        })
+    }
+
+    /// The same for a Unix socket, whose file is left where it is.
+    ///
+    /// # Errors
+    /// As [`Bound::of_tcp`], and a socket without a path.
+    pub fn of_unix(listener: std::os::unix::net::UnixListener) -> Result<Self, BindError> {
+        let taken = || {
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            let path = address.as_pathname().ok_or(io::ErrorKind::Unsupported)?;
+            Ok((UnixListener::from_std(listener)?, path.to_owned()))
+        };
+        let (listener, path) = taken().map_err(refused_of("a socket that was handed over"))?;
+        Ok(Self {
+            socket: Arc::new(Socket::Unix(listener)),
+            address: Bind::Unix(path),
+            _file: None,
+        })
+    }
+
     /// Where it listens, with the port that port 0 became.
     pub fn address(&self) -> &Bind {
         &self.address
@@ -89,6 +126,13 @@ impl Bound {
             Bind::Tcp(address) => Some(address),
             Bind::Unix(_) => None,
         }
+    }
+}
+
+fn refused_of(address: &'static str) -> impl Fn(io::Error) -> BindError {
+    |source| BindError::Refused {
+        address: address.into(),
+        source,
     }
 }
 

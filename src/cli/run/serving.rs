@@ -1,0 +1,255 @@
+//! What is bound and served just now: the listeners, the probes and the admin listener.
+
+use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::task::JoinSet;
+use tower::Service;
+
+use super::{
+    super::{Failure, call::shown},
+    Addresses,
+    watching::Watching,
+};
+use crate::{
+    admin::{Admin, LocalAddress, Probes},
+    config::checked::{Bind, Listener},
+    name::ListenerName,
+    proxy::{self, Stack},
+    serve::{self, Bound, Connection, Switch},
+};
+
+/// Everything that accepts connections.
+#[derive(Default)]
+pub(super) struct Serving {
+    listeners: BTreeMap<ListenerName, Open>,
+    probes: Option<Open>,
+    admin: Option<Open>,
+    /// Handed over by systemd, for as long as the process lives.
+    handed: Vec<Bound>,
+    /// A task for each listener that is served or still has connections.
+    proxies: JoinSet<()>,
+    /// The same for the probes and the admin listener.
+    watchers: JoinSet<()>,
+}
+
+/// An address in use.
+struct Open {
+    /// As the config has it.
+    bind: Bind,
+    bound: Bound,
+    /// Dropped with it, which starts its drain.
+    _switch: Switch,
+}
+
+/// What a plan needs bound, before anything is changed.
+pub(super) struct Sockets {
+    listeners: BTreeMap<ListenerName, Bound>,
+    probes: Option<Bound>,
+    admin: Option<Bound>,
+}
+
+impl Serving {
+    pub(super) fn new(handed: Vec<Bound>) -> Self {
+        Self {
+            handed,
+            ..Self::default()
+        }
+    }
+
+    /// Binds what a plan adds. An address that is in use here already is handed on as it is, so that no connection
+    /// to it is refused.
+    pub(super) async fn bind<'a>(
+        &self,
+        added: impl Iterator<Item = (&'a ListenerName, &'a Listener)>,
+        probes: Option<&Bind>,
+        admin: Option<&Bind>,
+    ) -> Result<Sockets, Failure> {
+        let mut listeners = BTreeMap::new();
+        for (name, listener) in added {
+            listeners.insert(name.clone(), self.find(name.as_str(), &listener.bind).await?);
+        }
+        let mut others = [None, None];
+        let wanted = [("probes", probes, &self.probes), ("admin", admin, &self.admin)];
+        for (socket, (name, bind, open)) in others.iter_mut().zip(wanted) {
+            if let Some(bind) = bind.filter(|bind| open.as_ref().is_none_or(|open| open.bind != **bind)) {
+                *socket = Some(self.find(name, bind).await?);
+            }
+        }
+        let [probes, admin] = others;
+        Ok(Sockets {
+            listeners,
+            probes,
+            admin,
+        })
+    }
+
+    async fn find(&self, name: &str, bind: &Bind) -> Result<Bound, Failure> {
+        if let Some(handed) = self.handed.iter().find(|handed| handed.address() == bind) {
+            return Ok(handed.clone());
+        }
+        let takes_any_port = matches!(bind, Bind::Tcp(address) if address.port() == 0);
+        let mut open = self.listeners.values().chain(&self.probes).chain(&self.admin);
+        // Any free port is one that nobody has yet; but a listener that stays keeps its own.
+        let known = match takes_any_port {
+            true => self
+                .listeners
+                .iter()
+                .find(|(known, _)| known.as_str() == name)
+                .map(|(_, open)| open),
+            false => open.find(|open| open.bind == *bind),
+        };
+        if let Some(known) = known.filter(|known| known.bind == *bind) {
+            return Ok(known.bound.clone());
+        }
+        let bound = Bound::bind(bind).await;
+        bound.map_err(|error| Failure::Failed(format!("listener {name}: {error}")))
+    }
+
+    /// Ends these listeners: they accept no more, and answer what was asked.
+    pub(super) fn end(&mut self, ended: &[ListenerName]) {
+        for name in ended {
+            if let Some(open) = self.listeners.remove(name) {
+                tracing::info!(listener = %name, address = %shown(open.bound.address()), "no longer listening");
+            }
+        }
+    }
+
+    /// Serves what a plan added.
+    pub(super) fn serve(&mut self, stacks: Vec<(Listener, ListenerName, Stack)>, sockets: &mut Sockets) {
+        for (listener, name, stack) in stacks {
+            // Each was bound under its name.
+            let Some(bound) = sockets.listeners.remove(&name) else {
+                continue;
+            };
+            tracing::info!(listener = %name, address = %shown(bound.address()), "listening");
+            let options = serve::Options {
+                title_case_headers: listener.title_case_headers,
+                ..serve::Options::default()
+            };
+            let describe = |request: &mut Request<_>, ends: Connection| {
+                request.extensions_mut().insert(proxy::Connection {
+                    local: ends.local.map_or(proxy::Address::Unix, proxy::Address::Tcp),
+                    peer: ends.peer.map_or(proxy::Address::Unix, proxy::Address::Tcp),
+                    tls: false,
+                });
+            };
+            let (switch, drain) = Switch::new();
+            let open = Open::new(listener.bind, &bound, switch);
+            self.proxies.spawn(serve::serve(bound, stack, describe, options, drain));
+            self.listeners.insert(name, open);
+        }
+    }
+
+    /// Serves the probes and the admin listener where a plan puts them.
+    pub(super) fn watch(
+        &mut self,
+        probes: Option<&Bind>,
+        admin: Option<&Bind>,
+        sockets: Sockets,
+        watching: &Arc<Watching>,
+    ) {
+        let service = Probes::new(watching.clone());
+        watch(
+            &mut self.watchers,
+            &mut self.probes,
+            probes,
+            sockets.probes,
+            service,
+            |_, _| {},
+        );
+        let describe = |request: &mut Request<_>, ends: Connection| {
+            if let Some(local) = ends.local {
+                request.extensions_mut().insert(LocalAddress(local));
+            }
+        };
+        let service = Admin::new(watching.clone());
+        watch(
+            &mut self.watchers,
+            &mut self.admin,
+            admin,
+            sockets.admin,
+            service,
+            describe,
+        );
+    }
+
+    /// Where everything listens.
+    pub(super) fn addresses(&self) -> Addresses {
+        let address = |open: &Open| open.bound.address().clone();
+        Addresses {
+            listeners: self
+                .listeners
+                .iter()
+                .map(|(name, open)| (name.to_string(), address(open)))
+                .collect(),
+            probes: self.probes.as_ref().map(address),
+            admin: self.admin.as_ref().map(address),
+        }
+    }
+
+    /// Collects listeners that have ended; returns when there is none to wait for only if one was collected.
+    pub(super) async fn collect(&mut self) {
+        tokio::select! {
+            Some(_) = self.proxies.join_next() => {}
+            Some(_) = self.watchers.join_next() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Ends every listener, and waits for the last connection.
+    pub(super) async fn drain(&mut self) {
+        self.handed.clear();
+        self.listeners.clear();
+        while self.proxies.join_next().await.is_some() {}
+    }
+
+    /// Cuts off the listeners' connections that are left.
+    pub(super) async fn cut(&mut self) {
+        self.proxies.shutdown().await;
+    }
+
+    /// Ends the probes and the admin listener, and waits for their last connection.
+    pub(super) async fn drain_watchers(&mut self) {
+        (self.probes, self.admin) = (None, None);
+        while self.watchers.join_next().await.is_some() {}
+    }
+}
+
+impl Open {
+    fn new(bind: Bind, bound: &Bound, switch: Switch) -> Self {
+        Self {
+            bind,
+            bound: bound.clone(),
+            _switch: switch,
+        }
+    }
+}
+
+/// Serves one of the others from its new socket, if it has one; ends it where the config has it no more.
+fn watch<S, B, F>(
+    tasks: &mut JoinSet<()>,
+    open: &mut Option<Open>,
+    bind: Option<&Bind>,
+    bound: Option<Bound>,
+    service: S,
+    describe: F,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Future + Send,
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
+{
+    match (bind, bound) {
+        (None, _) => *open = None,
+        (Some(_), None) => {}
+        (Some(bind), Some(bound)) => {
+            let (switch, drain) = Switch::new();
+            *open = Some(Open::new(bind.clone(), &bound, switch));
+            tasks.spawn(serve::serve(bound, service, describe, serve::Options::default(), drain));
+        }
+    }
+}
