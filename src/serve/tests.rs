@@ -176,6 +176,60 @@ async fn a_drain_answers_what_was_asked_and_closes_the_rest() {
 }
 
 #[tokio::test]
+async fn whoever_is_in_the_queue_when_a_drain_begins_is_answered() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        waiting.push(stream);
+    }
+    let (switch, drain) = Switch::new();
+    switch.start();
+    tokio::spawn(serve(bound, service_fn(echo), leave_ends, Options::default(), drain));
+    for stream in waiting {
+        let answer = read_all(stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_when_a_drain_begins_is_answered_once_more() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let (switch, server) = echoing(bound, Options::default());
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let ask = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    switch.start();
+    stream.write_all(ask).await.unwrap();
+    let rest = read_all(stream).await;
+    assert_eq!(rest.matches("HTTP/1.1 200").count(), 1, "{rest}");
+    assert!(rest.contains("\r\nconnection: close\r\n"), "{rest}");
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_is_handed_on_without_a_connection_refused() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let kept = bound.clone();
+    let (switch, server) = echoing(bound, Options::default());
+    switch.start();
+    server.await.unwrap();
+    let mut waiting = TcpStream::connect(address).await.expect("the socket is still there");
+    let (_switch, _server) = echoing(kept, Options::default());
+    waiting.write_all(CLOSE).await.unwrap();
+    assert!(read_all(waiting).await.ends_with("HTTP/1.1 true"));
+}
+
+#[tokio::test]
 async fn a_client_that_says_nothing_is_hung_up_on() {
     let bound = loopback().await;
     let address = bound.tcp_address().unwrap();

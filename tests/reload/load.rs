@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -26,6 +27,9 @@ const RELOADS: usize = 50;
 const ROTATIONS: usize = 20;
 /// Callers, each with one request at a time.
 const CALLERS: usize = 12;
+
+/// What some callers do between two requests.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What every other config is like; the routes that are called stay, and all else changes.
 fn config(api: &Recorder, round: usize) -> String {
@@ -87,6 +91,10 @@ fn call(address: SocketAddr, nth: usize, seen: &Seen) {
                 }
             },
         };
+        if nth % 3 == 1 {
+            // Its connection is idle for a while; closed then, it would be closed under the next request.
+            thread::sleep(PAUSE);
+        }
         // Every third caller makes a connection for each request.
         let keeps = nth % 3 != 0;
         let ask = Ask::get(target).header("connection", if keeps { "keep-alive" } else { "close" });
