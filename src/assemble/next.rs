@@ -286,3 +286,6 @@ fn target(name: &UpstreamName, upstream: &Upstream) -> Result<Target, AssembleEr
         client,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,11 @@
 //! The next config over the running one, and the end: by real sockets, under load, with nothing lost.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what was counted, and what was lost"
+)]
+
 #[path = "../wire/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the wire")]
 mod client;
@@ -16,5 +22,6 @@ mod recorder;
 mod broken;
 mod listeners;
 mod load;
+mod spends;
 mod systemd;
 mod world;

@@ -1,15 +1,19 @@
 //! An API with a token endpoint, and a bearerd whose config is changed while it runs.
 
 use std::{
+    collections::HashSet,
     fs,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
-    client::{Ask, PATIENCE},
-    message::Message,
+    client::Ask,
+    message::{Message, parameters},
     program::{HEAD, Place, Program},
     recorder::{Recorder, ok},
 };
@@ -17,14 +21,27 @@ use crate::{
 /// How long the API takes for what is under `/slow`.
 pub(crate) const SLOW: Duration = Duration::from_millis(150);
 
-/// An API that tells who asked, and gives a new token for each request to `/token`.
+/// Between two looks at something that is about to change.
+const STEP: Duration = Duration::from_millis(10);
+
+/// An API that tells who asked, and gives new tokens for each request to `/token`. A refresh token can be used once;
+/// what comes of using it twice is that its session is over.
 pub(crate) fn api() -> Recorder {
-    let given = AtomicUsize::new(0);
+    let (given, live) = (AtomicUsize::new(0), Mutex::new(HashSet::new()));
     Recorder::start(move |request| {
         if request.target() == "/token" {
+            if let Some(refresh) = parameters(&request.body, "refresh_token").pop()
+                && !live.lock().unwrap().remove(&refresh)
+            {
+                let refused = r#"{"error":"invalid_grant"}"#;
+                let length = refused.len();
+                return format!("HTTP/1.1 400 Bad Request\r\ncontent-length: {length}\r\n\r\n{refused}").into_bytes();
+            }
             let nth = given.fetch_add(1, Ordering::Relaxed);
+            let refresh = format!("refresh-{nth}");
+            live.lock().unwrap().insert(refresh.clone().into_bytes());
             return ok(&format!(
-                r#"{{"access_token":"token-{nth}","token_type":"bearer","expires_in":3600}}"#
+                r#"{{"access_token":"token-{nth}","token_type":"bearer","expires_in":3600,"refresh_token":"{refresh}"}}"#
             ));
         }
         if request.target().starts_with("/slow") {
@@ -37,11 +54,19 @@ pub(crate) fn api() -> Recorder {
     })
 }
 
+/// The token requests that this API has seen, by what they are.
+pub(crate) fn token_requests(api: &Recorder, grant_type: &str) -> Vec<Message> {
+    let seen = api.seen().into_iter().map(|seen| seen.request);
+    let asks = |request: &Message| parameters(&request.body, "grant_type") == [grant_type.as_bytes()];
+    seen.filter(|request| request.target() == "/token" && asks(request))
+        .collect()
+}
+
 /// A credential of this API, which signs in with what a file of this name holds.
 pub(crate) fn credential(api: &Recorder, name: &str) -> String {
     format!(
-        "  {name}: {{ grant: {{ type: client_credentials, token_url: \"{}/token\", client_id: {name}, \
-         client_secret: \"${{file:DIR/{name}}}\", auth: basic }} }}\n",
+        "  {name}: {{ grant: {{ type: password, token_url: \"{}/token\", client_id: {name}, \
+         client_secret: \"${{file:DIR/{name}}}\", auth: basic, username: erp, password: p }} }}\n",
         api.url()
     )
 }
@@ -87,11 +112,13 @@ pub(crate) fn metric(program: &Program, name: &str) -> u64 {
     line.trim().parse().unwrap()
 }
 
-/// Waits until it is so.
+/// Waits until it is so: a minute at most.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        thread::sleep(Duration::from_millis(10));
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(STEP);
     }
+    panic!("never: {what}");
 }
