@@ -7,7 +7,7 @@ mod systemd;
 mod watching;
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -85,6 +85,7 @@ async fn run(
     let mut signals = Signals::listen().map_err(no_signals)?;
     // Without a source there is nothing to read again, and the signal ends the process as it always did.
     let mut hangups = source.is_some().then(Hangups::listen).transpose().map_err(no_signals)?;
+    let has_terminal = io::stdin().is_terminal();
     let clock = Clock::system();
     // The log is there before the metrics are; what it drops until then is not counted.
     let counter: Arc<OnceLock<Arc<Metrics>>> = Arc::default();
@@ -116,7 +117,11 @@ async fn run(
         let (cause, wish) = tokio::select! {
             signal = signals.next() => break signal,
             () = running.serving.collect() => continue,
-            () = hung_up(&mut hangups) => (Cause::Signal, None),
+            () = hung_up(&mut hangups) => match has_terminal && !io::stdin().is_terminal() {
+                // The terminal that it was started in is gone, and nobody could end it any more.
+                true => break "SIGHUP",
+                false => (Cause::Signal, None),
+            },
             () = changed(&source) => (Cause::Content, None),
             Some(wish) = wishes.recv() => (Cause::Wish, Some(wish)),
         };

@@ -114,3 +114,18 @@ fn a_drain_that_is_asked_for_is_told_and_answers_all() {
     let (status, ..) = program.end();
     assert!(status.success());
 }
+
+#[test]
+fn a_certificate_that_is_replaced_is_trusted_from_then_on() {
+    let (api, other) = (api(), api());
+    let place = place(&other, &["one"]);
+    // Trusted: the authority of another API than the one that is asked.
+    place.configure(&simple(&api));
+    let program = place.run();
+    let get = Ask::get("/a/x");
+    let refused = program.send(&get);
+    assert_ne!(refused.status(), 200, "{refused:?}");
+    api.write_ca(&program.place.path("ca.pem"));
+    reload(&program);
+    assert_eq!(program.send(&get).status(), 200);
+}

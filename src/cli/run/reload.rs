@@ -52,6 +52,7 @@ impl Running {
             .await?;
         serving.serve(stacks, &mut sockets);
         serving.watch(program.probes.as_ref(), program.admin.as_ref(), sockets, &watching);
+        serving.warn_of_unused();
         Ok(Self {
             program,
             serving,

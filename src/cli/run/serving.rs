@@ -107,6 +107,17 @@ impl Serving {
         bound.map_err(|error| Failure::Failed(format!("listener {name}: {error}")))
     }
 
+    /// Says which of the sockets that were handed over nobody wants.
+    pub(super) fn warn_of_unused(&self) {
+        for handed in &self.handed {
+            let mut open = self.listeners.values().chain(&self.probes).chain(&self.admin);
+            if !open.any(|open| open.bind == *handed.address()) {
+                let address = shown(handed.address());
+                tracing::warn!(%address, "systemd handed over a socket that the config binds nothing to");
+            }
+        }
+    }
+
     /// Ends these listeners: they accept no more, and answer what was asked.
     pub(super) fn end(&mut self, ended: &[ListenerName]) {
         for name in ended {
@@ -189,7 +200,7 @@ impl Serving {
         }
     }
 
-    /// Collects listeners that have ended; returns when there is none to wait for only if one was collected.
+    /// Returns once a listener has ended, which is collected with it.
     pub(super) async fn collect(&mut self) {
         tokio::select! {
             Some(_) = self.proxies.join_next() => {}
