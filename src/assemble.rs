@@ -171,7 +171,11 @@ impl Program {
     /// Forgets subjects that have been idle for so long, from now on: those that sign in again without a person when
     /// they come back.
     fn forget_after(&mut self, idle: Option<Duration>) {
-        let alone = self.running.credentials.iter().filter(|(_, it)| it.spec.signs_in_alone());
+        let alone = self
+            .running
+            .credentials
+            .iter()
+            .filter(|(_, it)| it.spec.signs_in_alone());
         let names: Vec<_> = alone.map(|(name, _)| name.clone()).collect();
         let forgotten = idle.map(|idle| (names, idle));
         if self.running.forgotten == forgotten {
