@@ -172,8 +172,6 @@ fn reloads_rotations_and_a_drain_lose_no_request() {
         some_more();
     }
     let applied = metric(&program, "bearerd_config_reloads_total{outcome=\"applied\"}");
-    let rotations = token_requests(&api, "refresh_token").len();
-    let sign_ins = token_requests(&api, "password").len();
     let before_drain = answered();
     seen.may_refuse.store(true, Ordering::SeqCst);
     program.signal(Signal::TERM);
@@ -184,6 +182,8 @@ fn reloads_rotations_and_a_drain_lose_no_request() {
     assert!(status.success(), "{status}");
     assert!(!log.contains("cut off"), "the drain was in time");
 
+    let rotations = token_requests(&api, "refresh_token").len();
+    let sign_ins = token_requests(&api, "password").len();
     let lost = seen.lost.load(Ordering::SeqCst);
     println!(
         "{applied} reloads, {rotations} rotations, a broken config and a drain: {} requests answered, \
