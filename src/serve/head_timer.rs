@@ -55,6 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "hyper's timers are set on tokio's clock")]
     async fn each_wait_is_as_long_as_was_asked_for() {
         let timer = HeadTimer::new();
         let clock = tokio::time::Instant::now;

@@ -52,6 +52,7 @@ async fn a_token_that_is_there_is_had_without_an_allocation() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "shown with --nocapture, or when the test fails")]
 async fn ten_thousand_callers_wait_for_one_token_request_and_leave_nothing_behind() {
     let count = i64::try_from(world::descriptors(25_000) / 5 * 2).unwrap();
     let world = World::new().await;
