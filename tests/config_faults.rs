@@ -94,7 +94,7 @@ credentials:
   n: { sign_in: { request: { url: \"https://host.example/${header:canary}${subject:canary}${token:canary}${param:canary}\" } } }
   l: { preset: flowlu-api-key, params: { account: \"canary/canary\", api_key: canary } }
 upstreams:
-  a: { url: canary, credential: canary, connect_timeout: canary }
+  a: { url: canary, credential: canary, connect_timeout: canary, limits: { queue: canary, rate: canary }, retries: canary }
   b: { url: \"https://host.example/?canary\", credential: l }
 routes:
   a: { listener: canary, host: \"canary:1\", prefix: canary, path: canary, methods: [\"can ary\"], allow: [canary], upstream: canary }
@@ -369,6 +369,30 @@ fn other_stores_and_settings_that_contradict_are_faults() {
         (
             "upstreams: { u: { url: https://a.example, connect_timeout: 0 } }",
             "over before it began",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, limits: { deadline: 0 } } }",
+            "over before it began",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, limits: { concurrency: 0 } } }",
+            "room for no request",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, limits: { rate: { per: 1m } } } }",
+            "`requests` is missing",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, limits: { rate: { requests: 1, burst: 0 } } } }",
+            "no request is ever sent",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, retries: { attempts: 11 } } }",
+            "this is at most 10",
+        ),
+        (
+            "upstreams: { u: { url: https://a.example, retries: { budget: 5 } } }",
+            "`attempts` is missing",
         ),
         (
             "upstreams: { u: { url: https://user:x@a.example } }",

@@ -431,6 +431,32 @@ fn policies_and_seeds_arrive() {
 }
 
 #[test]
+fn limits_arrive_and_have_defaults() {
+    let text = "\
+upstreams:
+  u: { url: https://a.example, limits: { concurrency: 5, queue: 0, queue_timeout: 1s, rate: { requests: 30, per: 1m },
+       obey_retry_after: true, request_body: 1000, deadline: 5m, idle: 30s }, retries: { attempts: 2 } }
+  v: { url: https://a.example, limits: { rate: { requests: 2, burst: 7 } } }
+";
+    let config = loaded(text, &[]).config;
+    let limits = |name: &str| &config.upstreams[&name.parse().unwrap()].limits;
+    let u = limits("u");
+    assert_eq!((u.concurrency, u.queue, u.queue_timeout.as_secs()), (5, 0, 1));
+    assert_eq!((u.request_body, u.obey_retry_after), (Some(1000), true));
+    assert_eq!(
+        u.deadline.zip(u.idle),
+        Some((Duration::from_secs(300), Duration::from_secs(30)))
+    );
+    let rate = |name: &str| limits(name).rate.map(|rate| (rate.interval, rate.burst.get()));
+    assert_eq!(rate("u"), Some((Duration::from_secs(2), 30)));
+    assert_eq!(rate("v"), Some((Duration::from_millis(500), 7)));
+    let retries = |name: &str| config.upstreams[&name.parse().unwrap()].retries;
+    assert_eq!((retries("u").attempts, retries("u").budget), (2, 20));
+    assert_eq!(retries("v").attempts, 0);
+    assert_eq!((limits("v").concurrency, limits("v").deadline), (1024, None));
+}
+
+#[test]
 fn routes_upstreams_and_log_arrive() {
     let text = "\
 listeners: { main: { bind: localhost:0, hosts: [Bearerd], title_case_headers: true } }

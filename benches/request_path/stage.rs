@@ -68,6 +68,7 @@ impl Stage {
                     name: Clone::clone(name),
                     base: upstream.url.clone(),
                     host: client.host().clone(),
+                    limits: bearerd::proxy::Limits::default(),
                     client,
                 };
                 (target.name.clone(), Arc::new(target))

@@ -7,11 +7,12 @@ use secrecy::ExposeSecret;
 
 use super::{AssembleError, Program, proxy, tls};
 use crate::{
+    clock::Clock,
     config::checked::{Bind, Config, Credential, Listener, Upstream},
     manager::Manager,
     name::{CredentialName, ListenerName, UpstreamName},
-    proxy::{ListenerContext, Router, Stack, Target, stack},
-    upstream::{Client, Exchange, Settings},
+    proxy::{Limits, ListenerContext, Router, Stack, Target, stack},
+    upstream::{Client, Exchange, Room, Settings},
 };
 
 /// What a config comes to over the running one. Dropped, it changes nothing.
@@ -121,7 +122,7 @@ impl Program {
                 Some((_, target)) => target.clone(),
                 None => {
                     change.upstreams.push(name.clone());
-                    Arc::new(target(name, upstream)?)
+                    Arc::new(target(name, upstream, &self.environment.clock)?)
                 }
             };
             targets.insert(name.clone(), target);
@@ -254,6 +255,7 @@ fn is_same(one: &Credential, other: &Credential) -> bool {
 fn leads_to_same(one: &Upstream, other: &Upstream) -> bool {
     let timeouts = |upstream: &Upstream| (upstream.connect_timeout, upstream.response_timeout);
     (&one.url, &one.tls, &one.proxy) == (&other.url, &other.tls, &other.proxy) && timeouts(one) == timeouts(other)
+        && (&one.limits, &one.retries) == (&other.limits, &other.retries)
 }
 
 fn exchange(name: &CredentialName, credential: &Credential) -> Result<Exchange, AssembleError> {
@@ -268,12 +270,17 @@ fn exchange(name: &CredentialName, credential: &Credential) -> Result<Exchange, 
     })
 }
 
-fn target(name: &UpstreamName, upstream: &Upstream) -> Result<Target, AssembleError> {
+fn target(name: &UpstreamName, upstream: &Upstream, clock: &Clock) -> Result<Target, AssembleError> {
     let settings = Settings {
         tls: tls(&upstream.tls),
         proxy: upstream.proxy.as_ref().map(proxy),
         connect_timeout: upstream.connect_timeout,
         response_timeout: upstream.response_timeout,
+        room: Room {
+            concurrency: upstream.limits.concurrency,
+            queue: upstream.limits.queue,
+            queue_timeout: upstream.limits.queue_timeout,
+        },
     };
     let client = Client::new(&settings, &upstream.url.origin()).map_err(|source| AssembleError::Upstream {
         upstream: name.clone(),
@@ -283,6 +290,7 @@ fn target(name: &UpstreamName, upstream: &Upstream) -> Result<Target, AssembleEr
         name: name.clone(),
         base: upstream.url.clone(),
         host: client.host().clone(),
+        limits: Limits::new(&upstream.limits, upstream.retries, clock),
         client,
     })
 }

@@ -159,6 +159,8 @@ mod tests {
             proxy: None,
             connect_timeout: std::time::Duration::from_secs(10),
             response_timeout: std::time::Duration::from_secs(60),
+            limits: Default::default(),
+            retries: Default::default(),
         };
         let credential = Credential {
             spec: Arc::new(spec),

@@ -1,6 +1,6 @@
 //! The config as the program uses it: every reference resolved, every value parsed.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Method, uri::Scheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -138,6 +138,66 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long to wait for the head of an answer once the request is sent.
     pub response_timeout: Duration,
+    /// What it is spared, and how long it may take.
+    pub limits: Limits,
+    /// What is sent to it again after a failure.
+    pub retries: Retries,
+}
+
+/// What an upstream is spared, and how long it may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How many requests may be under way at once; not 0.
+    pub concurrency: usize,
+    /// How many more may wait.
+    pub queue: usize,
+    /// How long each of those may wait.
+    pub queue_timeout: Duration,
+    /// How many requests are sent in a time.
+    pub rate: Option<Rate>,
+    /// Whether a 429 with Retry-After holds back all further requests until then.
+    pub obey_retry_after: bool,
+    /// The most bytes that a request's body may have.
+    pub request_body: Option<u64>,
+    /// How long a whole exchange may take.
+    pub deadline: Option<Duration>,
+    /// How long an answer's body may stand still.
+    pub idle: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // More than any API wants from one caller.
+            concurrency: 1024,
+            queue: 1024,
+            // Less than most callers wait.
+            queue_timeout: Duration::from_secs(10),
+            rate: None,
+            obey_retry_after: false,
+            request_body: None,
+            deadline: None,
+            idle: None,
+        }
+    }
+}
+
+/// How many requests are sent in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How long until there is room for one more; not zero.
+    pub interval: Duration,
+    /// How many may come at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+/// What is sent again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retries {
+    /// How often one request is sent again.
+    pub attempts: u32,
+    /// How many retries there may be for a hundred requests.
+    pub budget: u32,
 }
 
 /// An HTTP proxy.

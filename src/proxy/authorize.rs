@@ -1,12 +1,14 @@
 //! Puts the credential in, last of all: strip what the caller sent in its place, get a token, inject, send; and once
 //! more with a renewed token if the upstream rejects it.
 
+mod again;
 mod attempts;
 mod form;
 mod inject;
 mod kept;
 mod pieces;
 mod rejection;
+mod resend;
 mod trailers;
 
 use std::{
@@ -28,7 +30,9 @@ use crate::{
     metrics::Metrics,
     upstream::Body,
 };
+use again::Again;
 use attempts::Attempts;
+use resend::Sending;
 
 /// Says whether a rejected request was sent again: `1`, or `no`.
 pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("x-bearerd-replayed");
@@ -102,9 +106,19 @@ where
     let body = trailers::cleaned(body, &entry);
 
     let Some(manager) = &entry.manager else {
-        let request = Request::from_parts(parts, body);
-        let target = entry.target.clone();
-        return Ok(inner.call(Outbound { target, request }));
+        let (target, patience) = (entry.target.clone(), entry.token_timeout);
+        if !target.limits.retries.covers(&parts.method) {
+            let request = Request::from_parts(parts, body);
+            let anew = false;
+            return Ok(inner.call(Outbound { target, request, anew }));
+        }
+        return Ok(Box::pin(async move {
+            let target = &target;
+            let (again, first) = Again::new(&parts, body, false).await?;
+            Sending { target, patience }
+                .send(&mut inner, &parts, &again, first, None)
+                .await
+        }));
     };
     let handle = manager.handle_at_once();
     let facts = known.remove::<Arc<Facts>>();

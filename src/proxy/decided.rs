@@ -28,6 +28,14 @@ impl<F> Decided<F> {
         }
     }
 
+    /// Neither: it is never polled.
+    pub(super) fn nothing() -> Self {
+        Self {
+            refusal: None,
+            passed: None,
+        }
+    }
+
     pub(super) fn passed(future: F) -> Self {
         Self {
             refusal: None,

@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 
 use crate::{
     manager::TokenError,
-    name::{CredentialName, ListenerName, RouteName},
+    name::{CredentialName, ListenerName, RouteName, UpstreamName},
     upstream::{Body, UpstreamError},
 };
 
@@ -62,7 +62,7 @@ codes! {
     NotAllowed = "not_allowed", FORBIDDEN;
     /// No route wants it.
     NoRoute = "no_route", NOT_FOUND;
-    /// A body that must be held whole is too large for that.
+    /// A body is larger than the config allows, or than what can be held whole where that must be.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The listener isn't called by this name.
     UnknownHost = "unknown_host", MISDIRECTED_REQUEST;
@@ -162,11 +162,23 @@ pub enum ProxyError {
         /// The name.
         host: String,
     },
-    /// The config's rate is used up.
-    #[error("route '{route}' has used up its rate for now")]
+    /// The body is larger than the config allows.
+    #[error(
+        "the body is larger than {limit} bytes; raise upstreams.{upstream}.limits.request_body if the API takes it"
+    )]
+    RequestTooLarge {
+        /// The upstream.
+        upstream: UpstreamName,
+        /// The most that is sent.
+        limit: u64,
+    },
+    /// The config's rate is used up, or the API has said that it has had enough.
+    #[error(
+        "upstream '{upstream}' takes no more requests for now; see upstreams.{upstream}.limits (rate, obey_retry_after)"
+    )]
     RateLimited {
-        /// The route.
-        route: RouteName,
+        /// The upstream.
+        upstream: UpstreamName,
         /// When there is room again.
         retry_after: Duration,
     },
@@ -197,7 +209,7 @@ impl ProxyError {
             Self::BrowserRefused { .. } => Code::BrowserRefused,
             Self::NotInAllow { .. } | Self::TokenEndpoint { .. } => Code::NotAllowed,
             Self::NoRoute { .. } => Code::NoRoute,
-            Self::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Self::BodyTooLarge { .. } | Self::RequestTooLarge { .. } => Code::BodyTooLarge,
             Self::UnknownHost { .. } => Code::UnknownHost,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Draining => Code::Draining,
@@ -209,7 +221,8 @@ impl ProxyError {
             Self::Token(TokenError::Overloaded { .. }) => Code::Overloaded,
             Self::Upstream(UpstreamError::Unreachable { .. }) => Code::UpstreamUnreachable,
             Self::Upstream(UpstreamError::Tls { .. }) => Code::UpstreamTls,
-            Self::Upstream(UpstreamError::Protocol { .. }) => Code::UpstreamProtocol,
+            Self::Upstream(UpstreamError::Protocol { .. } | UpstreamError::Broken { .. }) => Code::UpstreamProtocol,
+            Self::Upstream(UpstreamError::Overloaded { .. }) => Code::Overloaded,
             Self::Upstream(UpstreamError::Timeout { .. }) => Code::UpstreamTimeout,
         }
     }
@@ -219,7 +232,9 @@ impl ProxyError {
         match self {
             Self::Token(TokenError::LoginRequired { retry_after, .. }) => Some(retry_after.unwrap_or(RETRY_LATER)),
             Self::Token(TokenError::Unavailable { retry_after, .. }) => Some(retry_after.unwrap_or(RETRY_SOON)),
-            Self::Token(TokenError::Overloaded { .. }) | Self::Draining => Some(RETRY_SOON),
+            Self::Token(TokenError::Overloaded { .. })
+            | Self::Upstream(UpstreamError::Overloaded { .. })
+            | Self::Draining => Some(RETRY_SOON),
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             _ => None,
         }

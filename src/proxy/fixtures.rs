@@ -14,7 +14,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc;
 
-use super::{Router, RouterError, Target};
+use super::{Router, RouterError, Target, limits::Limits};
 use crate::{
     config::checked,
     credential::{
@@ -154,6 +154,7 @@ pub(super) fn target_at(scheme: http::uri::Scheme, authority: &str, path: &str) 
     Target {
         name: "api".parse().unwrap(),
         host: client.host().clone(),
+        limits: Limits::default(),
         client,
         base,
     }

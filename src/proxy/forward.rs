@@ -20,6 +20,8 @@ pub struct Outbound {
     pub target: Arc<Target>,
     /// In the target's terms, with its credential.
     pub request: Request<Body>,
+    /// Whether it goes over a new connection, for the one that it was sent over broke.
+    pub anew: bool,
 }
 
 /// An answer to come.
@@ -38,9 +40,14 @@ impl Service<Outbound> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, Outbound { target, request }: Outbound) -> Answer {
+    fn call(&mut self, outbound: Outbound) -> Answer {
+        let Outbound { target, request, anew } = outbound;
         Box::pin(async move {
-            let mut response = target.client.send(request).await?;
+            let mut response = match anew {
+                false => target.client.send(request).await?,
+                // In a box: few requests come to this.
+                true => Box::pin(target.client.send_anew(request)).await?,
+            };
             // These say whose fault an answer is, so nobody else gets to write them.
             response.headers_mut().remove(ERROR_HEADER);
             response.headers_mut().remove(REPLAYED_HEADER);

@@ -12,6 +12,7 @@ mod error;
 mod fixtures;
 pub mod forward;
 pub mod guard;
+pub mod limits;
 mod linger;
 pub mod normalise;
 pub mod request_id;
@@ -24,5 +25,6 @@ pub mod upgrade;
 
 pub use connection::{Address, Connection};
 pub use error::{Code, ERROR_HEADER, ProxyError};
+pub use limits::Limits;
 pub use route::{Router, RouterError, Target};
 pub use stack::{ListenerContext, Stack, stack};

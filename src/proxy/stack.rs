@@ -17,6 +17,7 @@ use super::{
     authorize::{Authorize, AuthorizeLayer},
     forward::Forward,
     guard::{Guard, GuardLayer},
+    limits::{Limit, LimitLayer},
     linger::Linger,
     normalise::{Normalise, NormaliseLayer},
     request_id::{RequestIdLayer, WithRequestId},
@@ -74,6 +75,8 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(NormaliseLayer)
         // From here on the upstream, the credential and the lists that close paths are known.
         .layer(RouteLayer::new(router))
+        // Before anything is done for a request that its upstream is to be spared; after route, which knows the upstream.
+        .layer(LimitLayer)
         // In the upstream's own terms from here on; what comes back is put into the caller's terms.
         .layer(RewriteLayer)
         // Last, and so beyond the reach of every layer above: strip, get a token, put it in; once more on a 401.
@@ -83,7 +86,7 @@ pub fn stack(context: ListenerContext) -> Stack {
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
-type Layers = WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Rewrite<Authorize<Forward>>>>>>>>>>;
+type Layers = WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Limit<Rewrite<Authorize<Forward>>>>>>>>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]

@@ -24,6 +24,7 @@ use super::{
     Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of},
     pool::{Http1, Lent, Pool},
+    slots::Slots,
     upload::Sending,
 };
 
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     speaks_http2: AtomicBool,
     /// Held while a connection is made to an upstream that speaks HTTP/2, of which one is enough.
     opening: Mutex<()>,
+    slots: Slots,
     pub(super) response_timeout: Duration,
 }
 
@@ -70,6 +72,7 @@ impl Client {
             pool: Pool::default(),
             speaks_http2: AtomicBool::new(false),
             opening: Mutex::new(()),
+            slots: Slots::new(&settings.room),
             response_timeout: settings.response_timeout,
         })))
     }
@@ -82,9 +85,22 @@ impl Client {
     /// Sends a request, whose scheme and authority don't count, and returns once the answer's head is there.
     ///
     /// A request that never left because its connection had just closed is sent on another one; nothing else is ever
-    /// sent twice. Redirects are not followed. The time limit runs from the end of the request's body, so a long
+    /// sent twice. Where as many are under way as may be, it waits in line. Redirects are not followed. The time limit runs from the end of the request's body, so a long
     /// upload is no late answer; an upstream that takes nothing of the body for as long is one.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        self.send_over(request, true).await
+    }
+
+    /// The same on a new connection, whatever the pool has: what made one of its connections end may have ended more.
+    pub async fn send_anew(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        self.send_over(request, false).await
+    }
+
+    async fn send_over(&self, request: Request<Body>, may_reuse: bool) -> Result<Response<Body>, UpstreamError> {
+        let slot = match self.0.slots.at_once() {
+            Some(slot) => slot,
+            None => Box::pin(self.0.slots.in_line(&self.0.host)).await?,
+        };
         if request.headers().contains_key(header::UPGRADE) {
             return Box::pin(self.0.switch(request)).await;
         }
@@ -92,7 +108,8 @@ impl Client {
         let (sending, upload) = Sending::of(body);
         let mut request = Request::from_parts(head, sending);
         loop {
-            let (mut lent, was_used) = match self.0.pool.take() {
+            let pooled = if may_reuse { self.0.pool.take() } else { None };
+            let (mut lent, was_used) = match pooled {
                 Some(lent) => (lent, true),
                 // In a box: few requests come to this, and it is large.
                 None => Box::pin(self.0.connect()).await?,
@@ -123,14 +140,14 @@ impl Client {
                 }
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = self.0.pool.until_read(lent, body).boxed_unsync();
+                    let body = self.0.pool.until_read(lent, slot, body).boxed_unsync();
                     return Ok(Response::from_parts(head, body));
                 }
                 Err(mut failure) => match failure.take_message().filter(|_| was_used) {
                     Some(unsent) => request = unsent,
                     None => {
                         let broken = upload.and_then(|upload| upload.broken());
-                        return Err(self.0.failure_of(broken, failure.error()));
+                        return Err(self.0.failure_of(broken, was_used, failure.error()));
                     }
                 },
             }
@@ -144,9 +161,9 @@ impl Shared {
     }
 
     /// What breaks a request in its middle breaks its connection too: the cause is told, not that.
-    fn failure_of(&self, broken_body: Option<String>, error: &hyper::Error) -> UpstreamError {
+    fn failure_of(&self, broken_body: Option<String>, was_used: bool, error: &hyper::Error) -> UpstreamError {
         let Some(reason) = broken_body else {
-            return self.failure(error);
+            return self.failure(was_used, error);
         };
         UpstreamError::Body {
             host: self.host.clone(),
@@ -154,8 +171,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn failure(&self, error: &hyper::Error) -> UpstreamError {
-        UpstreamError::of_request(&self.host, self.is_plain(), error)
+    pub(super) fn failure(&self, was_used: bool, error: &hyper::Error) -> UpstreamError {
+        UpstreamError::of_request(&self.host, self.is_plain(), was_used, error)
     }
 
     /// A new connection, or the one that somebody else has made meanwhile; and whether it was used before.
@@ -173,7 +190,7 @@ impl Shared {
 
     async fn open(&self) -> Result<(Lent, bool), UpstreamError> {
         let stream = self.connector.clone().connect(self.origin.clone()).await?;
-        let failed = |error: hyper::Error| self.failure(&error);
+        let failed = |error: hyper::Error| self.failure(false, &error);
         let is_http2 = stream.connected().is_negotiated_h2();
         self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let lent = if is_http2 {

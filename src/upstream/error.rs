@@ -25,7 +25,7 @@ pub enum UpstreamError {
         /// Why.
         reason: String,
     },
-    /// The connection ended, or what came over it is no HTTP.
+    /// What came over the connection is no HTTP.
     #[error("{host} gave no answer: {reason}")]
     Protocol {
         /// The host.
@@ -39,6 +39,24 @@ pub enum UpstreamError {
         /// The host that it was for.
         host: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The connection ended before an answer began: the request may have been read, and may not.
+    #[error("{host} gave no answer: {reason}")]
+    Broken {
+        /// The host.
+        host: String,
+        /// Why.
+        reason: String,
+        /// Whether it had carried requests before, so that it may just have been closed for having had none lately.
+        was_used: bool,
+    },
+    /// As many requests are under way as may be, and too many wait already; or this one has waited too long.
+    #[error("{host} is busy: {reason}")]
+    Overloaded {
+        /// The host.
+        host: String,
+        /// Which limit is reached.
         reason: String,
     },
     /// No answer in time.
@@ -76,29 +94,27 @@ impl UpstreamError {
             | Self::Tls { host, .. }
             | Self::Protocol { host, .. }
             | Self::Body { host, .. }
+            | Self::Broken { host, .. }
+            | Self::Overloaded { host, .. }
             | Self::Timeout { host, .. } => host,
         }
     }
 
     /// What a failed request says, once there was a connection, with TLS or plain.
-    pub(super) fn of_request(host: &str, is_plain: bool, error: &(dyn Error + 'static)) -> Self {
+    pub(super) fn of_request(host: &str, is_plain: bool, was_used: bool, error: &hyper::Error) -> Self {
         let host = host.to_owned();
-        match tls_error(error) {
-            Some(tls) if refuses_handshake(tls) => Self::Tls {
-                host,
-                reason: tls_words(tls),
-            },
-            _ if is_plain && may_want_tls(error) => Self::Protocol {
-                host,
-                reason: format!(
-                    "{}; if that port speaks TLS, the url must begin with https://",
-                    chain(error)
-                ),
-            },
-            _ => Self::Protocol {
-                host,
-                reason: chain(error),
-            },
+        if let Some(tls) = tls_error(error).filter(|tls| refuses_handshake(tls)) {
+            let reason = tls_words(tls);
+            return Self::Tls { host, reason };
+        }
+        let mut reason = chain(error);
+        // A connection that has carried requests speaks what it should.
+        if is_plain && !was_used && may_want_tls(error) {
+            reason.push_str("; if that port speaks TLS, the url must begin with https://");
+        }
+        match breaks_off(error) {
+            true => Self::Broken { host, reason, was_used },
+            false => Self::Protocol { host, reason },
         }
     }
 }
@@ -256,6 +272,11 @@ fn certificate_words(certificate: &CertificateError) -> String {
 fn not_for_servers() -> String {
     "its certificate is not for servers; it must be issued with the extended key usage serverAuth (RFC 5280 §4.2.1.12)"
         .into()
+}
+
+/// Whether it is the connection that failed, rather than what came over it or the caller's own body.
+fn breaks_off(error: &hyper::Error) -> bool {
+    !(error.is_user() || error.is_parse() || error.is_timeout())
 }
 
 /// Whether a connection without TLS failed as it does where the other side waits for TLS, or answers in it.

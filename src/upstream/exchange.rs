@@ -117,7 +117,7 @@ impl Exchange {
         let host = host_of(uri);
         let is_plain = uri.scheme() != Some(&Scheme::HTTPS);
         let stream = self.0.clone().connect(uri.clone()).await?;
-        let failed = |error: hyper::Error| UpstreamError::of_request(&host, is_plain, &error);
+        let failed = |error: hyper::Error| UpstreamError::of_request(&host, is_plain, false, &error);
         let (sender, driver) = if stream.connected().is_negotiated_h2() {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -255,7 +255,7 @@ fn failure<T>(host: &str, is_plain: bool, mut error: TrySendError<T>) -> Sent {
         });
     }
     let is_refused = tls_error(&error).is_some_and(refuses_handshake);
-    let error = UpstreamError::of_request(host, is_plain, &error);
+    let error = UpstreamError::of_request(host, is_plain, false, &error);
     if is_refused {
         Sent::NeverLeft(error)
     } else {

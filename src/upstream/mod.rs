@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod pool;
 mod probe;
+mod slots;
 mod switch;
 mod tls;
 mod tunnel;
@@ -22,6 +23,7 @@ pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
 pub use probe::{Seen, SeenTls, probe};
+pub use slots::Room;
 pub use tunnel::Proxy;
 
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct Settings {
     /// How long the head of an answer may take once the request is sent, and for how long its body may stand still
     /// before.
     pub response_timeout: Duration,
+    /// How many requests there is room for.
+    pub room: Room,
 }
 
 impl Default for Settings {
@@ -63,6 +67,7 @@ impl Default for Settings {
             proxy: None,
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
+            room: Room::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{BoxError, upload::Sending};
+use super::{BoxError, slots::Slot, upload::Sending};
 
 /// Unused connections are looked at so often.
 const ROUND: Duration = Duration::from_secs(15);
@@ -182,12 +182,16 @@ impl Pool {
     }
 
     /// The answer's body, at whose end the connection is given back.
-    pub(super) fn until_read(&self, lent: Lent, body: Incoming) -> Answer {
+    pub(super) fn until_read(&self, lent: Lent, slot: Slot, body: Incoming) -> Answer {
         let lent = match lent {
             Lent::Http1(lent) => Some((self.clone(), lent)),
             Lent::Http2(_) => None,
         };
-        let mut answer = Answer { body, lent };
+        let mut answer = Answer {
+            body,
+            lent,
+            slot: Some(slot),
+        };
         answer.give_back_at_end();
         answer
     }
@@ -220,15 +224,23 @@ async fn sweep(pool: Weak<Mutex<State>>) {
 pub(super) struct Answer {
     body: Incoming,
     lent: Option<(Pool, Http1)>,
+    /// Kept for as long as something may still come.
+    slot: Option<Slot>,
 }
 
 impl Answer {
     fn give_back_at_end(&mut self) {
-        if self.body.is_end_stream()
-            && let Some((pool, lent)) = self.lent.take()
-        {
+        if self.body.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    /// The connection first: whoever has waited for the slot finds it in the pool.
+    fn give_back(&mut self) {
+        if let Some((pool, lent)) = self.lent.take() {
             pool.give_back(lent);
         }
+        self.slot = None;
     }
 }
 
@@ -241,12 +253,11 @@ impl http_body::Body for Answer {
         match &frame {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),
-            Poll::Ready(None) => {
-                if let Some((pool, lent)) = self.lent.take() {
-                    pool.give_back(lent);
-                }
+            Poll::Ready(None) => self.give_back(),
+            Poll::Ready(Some(Err(_))) => {
+                self.lent = None;
+                self.slot = None;
             }
-            Poll::Ready(Some(Err(_))) => self.lent = None,
         }
         frame.map_err(Into::into)
     }

@@ -25,7 +25,7 @@ impl Shared {
 
         let connector = self.connector.clone().http1_only();
         let stream = connector.connect(self.origin.clone()).await?;
-        let failed = |error: hyper::Error| self.failure(&error);
+        let failed = |error: hyper::Error| self.failure(false, &error);
         let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
         let task = tokio::spawn(async move { ended(connection.with_upgrades().await) });
         let Ok(answer) = tokio::time::timeout(self.response_timeout, sender.send_request(request)).await else {

@@ -31,6 +31,7 @@ fn trusting(authority: &Authority) -> Settings {
         },
         connect_timeout: PATIENCE,
         response_timeout: PATIENCE,
+        room: Room::default(),
     }
 }
 

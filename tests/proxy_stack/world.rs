@@ -198,6 +198,7 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
     let target = Target {
         name: "api".parse().unwrap(),
         host: client.host().clone(),
+        limits: bearerd::proxy::Limits::default(),
         client,
         base,
     };

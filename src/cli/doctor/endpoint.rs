@@ -37,6 +37,7 @@ fn settings(way: Way<'_>) -> Settings {
         proxy: way.proxy.map(assemble::proxy),
         connect_timeout: PATIENCE,
         response_timeout: PATIENCE,
+        ..Settings::default()
     }
 }
 

@@ -6,6 +6,7 @@ mod credential;
 mod fingerprint;
 mod grant;
 mod grants;
+mod limits;
 mod listen;
 mod placement;
 mod policy;

@@ -61,6 +61,8 @@ impl Check<'_> {
                     proxy,
                     connect_timeout: timeout(&raw.connect_timeout, CONNECT_TIMEOUT, "connect_timeout"),
                     response_timeout: timeout(&raw.response_timeout, RESPONSE_TIMEOUT, "response_timeout"),
+                    limits: self.limits(&raw.limits, &at.key("limits")),
+                    retries: self.retries(&raw.retries, &at.key("retries")),
                 };
                 upstreams.insert(name, upstream);
             }

@@ -160,6 +160,54 @@ pub struct Upstream {
     pub connect_timeout: Field<Span>,
     /// How long to wait for the head of an answer; `60s` by default.
     pub response_timeout: Field<Span>,
+    /// What it is spared, and how long it may take.
+    pub limits: Field<Limits>,
+    /// What is sent to it again after a failure.
+    pub retries: Field<Retries>,
+}
+
+/// What an upstream is spared, and how long it may take. One upstream's limits are no other's.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// How many requests may be under way at once; `1024` by default.
+    pub concurrency: Field<u32>,
+    /// How many more may wait; beyond that they are refused with `503 overloaded`; `1024` by default.
+    pub queue: Field<u32>,
+    /// How long each of those may wait; `10s` by default.
+    pub queue_timeout: Field<Span>,
+    /// How many requests are sent in a time; beyond that they are refused with `429 rate_limited`.
+    pub rate: Field<Rate>,
+    /// Whether a `429` of the API with `Retry-After` holds back all further requests until then.
+    pub obey_retry_after: Field<bool>,
+    /// The most bytes that a request's body may have; larger ones are refused with `413 body_too_large`.
+    pub request_body: Field<u64>,
+    /// How long a whole exchange may take, from the request's head to the end of the answer.
+    pub deadline: Field<Span>,
+    /// How long an answer's body may stand still while the caller waits for more of it.
+    pub idle: Field<Span>,
+}
+
+/// How many requests are sent in a time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rate {
+    /// So many requests,
+    pub requests: Field<u32>,
+    /// in each of these; `1s` by default.
+    pub per: Field<Span>,
+    /// How many may come at once after a pause; as many as `requests` by default.
+    pub burst: Field<u32>,
+}
+
+/// What is sent again after a failure: what never left, and what may be done twice (RFC 9110 §9.2.2) and had no answer.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retries {
+    /// How often one request is sent again.
+    pub attempts: Field<u32>,
+    /// How many retries there may be for a hundred requests; `20` by default.
+    pub budget: Field<u32>,
 }
 
 /// What a request must look like, and where it goes.

@@ -2,17 +2,17 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Response, request::Parts};
 use tower::{Service, ServiceExt};
 
 use super::{
-    REPLAYED_HEADER, form, inject,
-    kept::{self, Keeper},
+    REPLAYED_HEADER,
+    again::Again,
     rejection::{self, Verdict},
+    resend::Sending,
 };
 use crate::{
-    credential::{placement::Injection, reply::Rejection},
+    credential::reply::Rejection,
     manager::{Ready, TokenError, TokenHandle},
     proxy::{
         ProxyError,
@@ -102,10 +102,10 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 Some(ready) => ready,
                 None => Box::pin(tokens.token(self.patience)).await?,
             };
-            // The copy is kept: what is sent first has room in it for the credential.
-            let spare = parts.clone();
-            let request = again.request(parts, first, &ready.injection)?;
-            let response = inner.call(self.outbound(request)).await?;
+            let response = self
+                .sending()
+                .send(inner, &parts, &again, first, Some(&ready.injection))
+                .await?;
             let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
                 Some(verdict) => (response, verdict),
                 None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
@@ -114,7 +114,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 note_success(tokens, &ready, &response);
                 return Ok(response);
             }
-            Box::pin(self.replay(inner, spare, &again, tokens, &ready, (response, verdict))).await
+            Box::pin(self.replay(inner, parts, &again, tokens, &ready, (response, verdict))).await
         }
     }
 
@@ -163,8 +163,10 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         drop(response);
 
         (self.on_replay)();
-        let request = again.request(parts, body, &later.injection)?;
-        let response = inner.ready().await?.call(self.outbound(request)).await?;
+        let response = self
+            .sending()
+            .send(inner.ready().await?, &parts, again, body, Some(&later.injection))
+            .await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {
             note_success(tokens, &later, &response);
@@ -175,10 +177,10 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         Ok(marked(response, "1"))
     }
 
-    fn outbound(&self, request: Request<Body>) -> Outbound {
-        Outbound {
-            target: self.target.clone(),
-            request,
+    fn sending(&self) -> Sending<'_> {
+        Sending {
+            target: self.target,
+            patience: self.patience,
         }
     }
 }
@@ -195,47 +197,6 @@ fn marked(mut response: Response<Body>, replayed: &'static str) -> Response<Body
         .headers_mut()
         .insert(REPLAYED_HEADER, HeaderValue::from_static(replayed));
     response
-}
-
-/// How a request can be sent a second time.
-enum Again {
-    /// Its body streams, and its beginning is kept.
-    Kept(Keeper),
-    /// It is a form that is held, and the credential is a field of it.
-    Form(Bytes),
-}
-
-impl Again {
-    /// What is kept of the body, and the body for the first attempt.
-    async fn new(parts: &Parts, body: Body, rewrites_forms: bool) -> Result<(Self, Body), ProxyError> {
-        if rewrites_forms && form::takes(&parts.method, &parts.headers, &body)? {
-            let form = Box::pin(form::hold(&parts.headers, body)).await?;
-            return Ok((Self::Form(form), Body::default()));
-        }
-        let (first, keeper) = kept::keep(body);
-        Ok((Self::Kept(keeper), first))
-    }
-
-    async fn body(&self) -> Option<Body> {
-        match self {
-            Self::Kept(keeper) => keeper.whole().await,
-            Self::Form(_) => Some(Body::default()),
-        }
-    }
-
-    /// One attempt, with this token in it.
-    fn request(&self, mut parts: Parts, body: Body, injection: &Injection) -> Result<Request<Body>, ProxyError> {
-        match (self, injection) {
-            (Self::Form(form), Injection::Form { name, pair }) => {
-                let body = inject::into_form(&mut parts, form, name, pair)?;
-                Ok(Request::from_parts(parts, body))
-            }
-            _ => {
-                inject::into_head(&mut parts, injection)?;
-                Ok(Request::from_parts(parts, body))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

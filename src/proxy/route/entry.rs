@@ -14,13 +14,12 @@ use crate::{
     manager::Manager,
     metrics::RouteCounts,
     name::{RouteName, UpstreamName},
-    proxy::{ProxyError, rewrite::Subject},
+    proxy::{ProxyError, limits::Limits, rewrite::Subject},
     template::Template,
     upstream::Client,
 };
 
 /// An upstream, ready to be sent requests.
-#[derive(Clone)]
 pub struct Target {
     /// Its name.
     pub name: UpstreamName,
@@ -30,6 +29,8 @@ pub struct Target {
     pub client: Client,
     /// What Host says to it.
     pub host: HeaderValue,
+    /// What it is spared.
+    pub limits: Limits,
 }
 
 impl fmt::Debug for Target {

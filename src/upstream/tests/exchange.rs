@@ -106,7 +106,7 @@ async fn silence_is_in_doubt_and_half_an_answer_is_cut() {
 async fn a_connection_that_ends_without_an_answer_leaves_doubt() {
     let server = Server::answering(None, "").await;
     let error = no_answer(send(&plain(), &server.uri()).await);
-    assert!(matches!(error, UpstreamError::Protocol { .. }), "{error}");
+    assert!(matches!(error, UpstreamError::Broken { .. }), "{error}");
     let server = Server::answering(None, "220 smtp ready\r\n\r\n").await;
     no_answer(send(&plain(), &server.uri()).await);
 }

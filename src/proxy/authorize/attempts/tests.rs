@@ -3,12 +3,18 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use http::{Method, header::AUTHORIZATION};
+use http::{Method, Request, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use tower::service_fn;
 
 use super::*;
-use crate::{credential::token::Position, proxy::fixtures};
+use crate::{
+    credential::{placement::Injection, token::Position},
+    proxy::{
+        authorize::{form, kept},
+        fixtures,
+    },
+};
 
 fn token(generation: u64) -> Arc<Ready> {
     let injection = fixtures::bearer(&format!("t{generation}"));
@@ -271,7 +277,7 @@ async fn with_form(method: Method, headers: &[(&'static str, &str)], text: &'sta
     }
     let (parts, ()) = request.into_parts();
     let (again, body) = Again::new(&parts, fixtures::body(text), true).await?;
-    let request = again.request(parts, body, &form_injection())?;
+    let request = again.request(parts, body, Some(&form_injection()))?;
     let length = request.headers().get("content-length").cloned();
     let uri = request.uri().clone();
     let text = request.into_body().collect().await.unwrap().to_bytes();

@@ -1,0 +1,91 @@
+//! A request whose connection broke before an answer began, sent once more where that can do no harm.
+//!
+//! A server may close a connection at the moment at which a request is put on it. The request was not read then, but
+//! nobody can know: only what may be done twice (RFC 9110 §9.2.2) is sent again.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response, request::Parts};
+use tower::{Service, ServiceExt};
+
+use super::again::Again;
+use crate::{
+    credential::placement::Injection,
+    proxy::{
+        ProxyError,
+        forward::{Answer, Outbound},
+        limits::retries::Tries,
+        route::Target,
+    },
+    upstream::{Body, UpstreamError},
+};
+
+/// Sends a request, and again after a failure that allows it.
+pub(super) struct Sending<'a> {
+    /// Where it goes.
+    pub target: &'a Arc<Target>,
+    /// How long to wait for the rest of a body that is to be sent again.
+    pub patience: Duration,
+}
+
+impl Sending<'_> {
+    /// Sends it; `inner` is ready for the first attempt.
+    pub(super) async fn send<S>(
+        &self,
+        inner: &mut S,
+        parts: &Parts,
+        again: &Again,
+        body: Body,
+        injection: Option<&Injection>,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        let request = again.request(parts.clone(), body, injection)?;
+        self.target.limits.retries.note_request();
+        match inner.call(self.outbound(request, false)).await {
+            // In a box: few requests come to this.
+            Err(ProxyError::Upstream(error)) => Box::pin(self.send_on(inner, parts, again, injection, error)).await,
+            answered => answered,
+        }
+    }
+
+    async fn send_on<S>(
+        &self,
+        inner: &mut S,
+        parts: &Parts,
+        again: &Again,
+        injection: Option<&Injection>,
+        mut error: UpstreamError,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        let mut tries = Tries::new(&self.target.limits.retries, parts.method.is_idempotent());
+        loop {
+            let Some(pause) = tries.next(&error) else {
+                return Err(error.into());
+            };
+            let Some(body) = tokio::time::timeout(self.patience, again.body()).await.ok().flatten() else {
+                return Err(error.into());
+            };
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            tracing::debug!(upstream = self.target.name.as_str(), %error, "a request is sent once more");
+            let request = again.request(parts.clone(), body, injection)?;
+            match inner.ready().await?.call(self.outbound(request, true)).await {
+                Err(ProxyError::Upstream(next)) => error = next,
+                answered => return answered,
+            }
+        }
+    }
+
+    fn outbound(&self, request: Request<Body>, anew: bool) -> Outbound {
+        Outbound {
+            target: self.target.clone(),
+            request,
+            anew,
+        }
+    }
+}
