@@ -254,7 +254,8 @@ fn is_same(one: &Credential, other: &Credential) -> bool {
 /// Whether the connections to an upstream can go on. Its credential is its routes' concern.
 fn leads_to_same(one: &Upstream, other: &Upstream) -> bool {
     let timeouts = |upstream: &Upstream| (upstream.connect_timeout, upstream.response_timeout);
-    (&one.url, &one.tls, &one.proxy) == (&other.url, &other.tls, &other.proxy) && timeouts(one) == timeouts(other)
+    (&one.url, &one.tls, &one.proxy) == (&other.url, &other.tls, &other.proxy)
+        && timeouts(one) == timeouts(other)
         && (&one.limits, &one.retries) == (&other.limits, &other.retries)
 }
 

@@ -47,7 +47,7 @@ impl<S: Subscriber> Layer<S> for AccessLines {
             line.push_str(event.metadata().target());
             line.push_str("\"}");
             // Line breaks in it are escaped already.
-            self.lines.push_whole(line.as_bytes());
+            self.lines.push_lazily(line.as_bytes());
         });
     }
 }

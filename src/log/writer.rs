@@ -38,6 +38,8 @@ struct Queue {
 #[derive(Default)]
 struct Waiting {
     text: Vec<u8>,
+    /// Whether a line in it should be out before a crash can take it.
+    is_urgent: bool,
     has_ended: bool,
 }
 
@@ -84,12 +86,13 @@ fn write_lines(queue: &Queue, mut output: impl Write) {
             .change
             .wait_while(waiting, |waiting| waiting.text.is_empty() && !waiting.has_ended)
             .unwrap_or_else(PoisonError::into_inner);
-        let is_enough = |waiting: &mut Waiting| waiting.text.len() >= ENOUGH || waiting.has_ended;
+        let is_enough = |waiting: &mut Waiting| waiting.text.len() >= ENOUGH || waiting.is_urgent || waiting.has_ended;
         let (mut waiting, _) = queue
             .change
             .wait_timeout_while(waiting, GATHERED, |waiting| !is_enough(waiting))
             .unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut waiting.text, &mut batch);
+        waiting.is_urgent = false;
         let has_ended = waiting.has_ended;
         drop(waiting);
         let _ = output.write_all(&batch).and_then(|()| output.flush());
@@ -111,11 +114,12 @@ impl Drop for Flush {
 }
 
 impl Lines {
-    /// Queues one line; a line break within it, which may come from outside, must not look like another's beginning.
+    /// Queues one line, which is written at once; a line break within it, which may come from outside, must not look
+    /// like another's beginning.
     pub fn push(&self, line: &[u8]) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         if !line.contains(&b'\n') && !line.contains(&b'\r') {
-            return self.push_whole(line);
+            return self.queue(line, true);
         }
         let mut whole = Vec::with_capacity(line.len() + 8);
         for byte in line {
@@ -125,11 +129,15 @@ impl Lines {
                 _ => whole.push(*byte),
             }
         }
-        self.push_whole(&whole);
+        self.queue(&whole, true);
     }
 
-    /// Queues one line that has no line breaks.
-    pub(super) fn push_whole(&self, line: &[u8]) {
+    /// Queues one line that has no line breaks, and that may be lost in a crash: those of requests.
+    pub(super) fn push_lazily(&self, line: &[u8]) {
+        self.queue(line, false);
+    }
+
+    fn queue(&self, line: &[u8], is_urgent: bool) {
         let mut waiting = self.queue.waiting();
         let before = waiting.text.len();
         if before + line.len() >= MOST_WAITING {
@@ -139,10 +147,11 @@ impl Lines {
         }
         waiting.text.extend_from_slice(line);
         waiting.text.push(b'\n');
+        waiting.is_urgent |= is_urgent;
         let after = waiting.text.len();
         drop(waiting);
         // Whoever writes sleeps only while there is nothing, or not enough.
-        if before == 0 || (before < ENOUGH && after >= ENOUGH) {
+        if before == 0 || is_urgent || (before < ENOUGH && after >= ENOUGH) {
             self.queue.change.notify_one();
         }
     }

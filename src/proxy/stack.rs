@@ -86,7 +86,8 @@ pub fn stack(context: ListenerContext) -> Stack {
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
-type Layers = WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Limit<Rewrite<Authorize<Forward>>>>>>>>>>>;
+type Layers =
+    WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Limit<Rewrite<Authorize<Forward>>>>>>>>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]

@@ -177,6 +177,7 @@ async fn an_upstream_that_restarts_needs_no_restart_here() {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "shown with --nocapture, or when the test fails")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_that_close_at_random_fail_nobody() {
     let closed = Arc::new(AtomicUsize::new(0));

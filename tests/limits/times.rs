@@ -9,14 +9,15 @@ use crate::{
 
 /// Answers a byte at a time, and never comes to an end.
 async fn drip(mut connection: Accepted) {
-    while connection.request().await.is_some() {
-        connection
-            .say("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
-            .await;
-        loop {
-            connection.say("x").await;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    if connection.request().await.is_none() {
+        return;
+    }
+    connection
+        .say("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+        .await;
+    loop {
+        connection.say("x").await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
