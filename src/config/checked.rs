@@ -170,7 +170,8 @@ impl Default for Limits {
         Self {
             // More than any API wants from one caller.
             concurrency: 1024,
-            queue: 1024,
+            // As many as may wait for one token: they all come at once when it is there.
+            queue: 20_000,
             // Less than most callers wait.
             queue_timeout: Duration::from_secs(10),
             rate: None,

@@ -30,7 +30,7 @@ impl Room {
     /// Where the config doesn't say: more than any API wants from one caller, and few enough to be remembered.
     pub const DEFAULT: Self = Self {
         concurrency: 1024,
-        queue: 1024,
+        queue: 20_000,
         queue_timeout: Duration::from_secs(10),
     };
 

@@ -145,8 +145,8 @@ where
     address
 }
 
-/// As many open files as are allowed, at most so many.
-pub(crate) fn descriptors(wanted: u64) -> u64 {
+/// Allows this many open files, or as many as may be allowed.
+pub(crate) fn descriptors(wanted: u64) {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let raised = Rlimit {
@@ -154,5 +154,4 @@ pub(crate) fn descriptors(wanted: u64) -> u64 {
         ..limit
     };
     setrlimit(Resource::Nofile, raised).unwrap();
-    most
 }

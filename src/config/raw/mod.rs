@@ -172,7 +172,7 @@ pub struct Upstream {
 pub struct Limits {
     /// How many requests may be under way at once; `1024` by default.
     pub concurrency: Field<u32>,
-    /// How many more may wait; beyond that they are refused with `503 overloaded`; `1024` by default.
+    /// How many more may wait; beyond that they are refused with `503 overloaded`; `20000` by default.
     pub queue: Field<u32>,
     /// How long each of those may wait; `10s` by default.
     pub queue_timeout: Field<Span>,
