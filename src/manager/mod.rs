@@ -182,9 +182,9 @@ impl Manager {
     }
 
     /// The one handle of a credential without subjects.
-    pub fn handle_at_once(&self) -> Option<TokenHandle> {
+    pub fn one_handle(&self) -> Option<&TokenHandle> {
         match &self.0.tokens {
-            Handles::One(handle) => Some(handle.clone()),
+            Handles::One(handle) => Some(handle),
             Handles::PerSubject(_) => None,
         }
     }

@@ -20,16 +20,18 @@ use http::{HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    Inbound, ProxyError,
+    Exchange, Inbound, ProxyError,
     forward::{Answer, Outbound},
+    route::Entry,
 };
 use crate::{
     credential::placement::{Placement, strip_headers},
+    manager::Manager,
     metrics::Metrics,
     upstream::Body,
 };
 use again::Again;
-use attempts::Attempts;
+use attempts::{Attempts, Tokens};
 use resend::Sending;
 
 /// Says whether a rejected request was sent again: `1`, or `no`.
@@ -119,24 +121,51 @@ where
                 .await
         }));
     };
-    let handle = manager.handle_at_once();
+    // Nearly always everything is there: the request is on its way before anybody waits.
+    let handle = manager.one_handle();
+    let ready = handle.filter(|_| !rewrites_forms(manager)).and_then(Tokens::at_once);
+    if let Some(ready) = ready {
+        let (again, first) = Again::streaming(body);
+        let request = again.request(&mut parts, first, Some(&ready.injection))?;
+        let answer = attempts(&entry, manager, &metrics, &exchange)
+            .sending()
+            .begin(&mut inner, request);
+        return Ok(Box::pin(async move {
+            let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
+            let handle = manager.one_handle().ok_or(ProxyError::Internal)?;
+            attempts(&entry, manager, &metrics, &exchange)
+                .finish(answer, &mut inner, &mut parts, &again, handle, &ready)
+                .await
+        }));
+    }
     Ok(Box::pin(async move {
         let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
-        let handle = match handle {
-            Some(handle) => handle,
-            // In a box, as is everything that few requests come to: what each holds while it waits stays small.
-            None => Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?,
-        };
-        let attempts = Attempts {
-            target: &entry.target,
-            patience: entry.token_timeout,
-            signs: &manager.spec().rejected,
-            rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
-            on_replay: || {
-                metrics.replay(&entry.name);
-                exchange.set_replayed();
-            },
-        };
-        attempts.run(&mut inner, parts, body, &handle).await
+        // In a box: a request that waits for a token, as thousands may at once, holds no more than it needs for that.
+        let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?;
+        attempts(&entry, manager, &metrics, &exchange)
+            .run(&mut inner, &mut parts, body, &handle)
+            .await
     }))
+}
+
+fn rewrites_forms(manager: &Manager) -> bool {
+    matches!(manager.spec().placement, Placement::Form(_))
+}
+
+fn attempts<'a>(
+    entry: &'a Entry,
+    manager: &'a Manager,
+    metrics: &'a Metrics,
+    exchange: &'a Exchange,
+) -> Attempts<'a, impl Fn() + Send + Sync + 'a> {
+    Attempts {
+        target: &entry.target,
+        patience: entry.token_timeout,
+        signs: &manager.spec().rejected,
+        rewrites_forms: rewrites_forms(manager),
+        on_replay: || {
+            metrics.replay(&entry.name);
+            exchange.set_replayed();
+        },
+    }
 }

@@ -41,9 +41,32 @@ impl Sending<'_> {
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
     {
-        let request = again.request(parts, body, injection)?;
+        let answer = self.begin(inner, again.request(parts, body, injection)?);
+        self.answer(answer, inner, parts, again, injection).await
+    }
+
+    /// The first attempt, without waiting for its [`answer`](Self::answer); `inner` is ready for it.
+    pub(super) fn begin<S>(&self, inner: &mut S, request: Request<Body>) -> Answer
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
         self.target.limits.retries.note_request();
-        match inner.call(self.outbound(request, false)).await {
+        inner.call(self.outbound(request, false))
+    }
+
+    /// What comes of it, and of more attempts after a failure that allows them.
+    pub(super) async fn answer<S>(
+        &self,
+        answer: Answer,
+        inner: &mut S,
+        parts: &mut Parts,
+        again: &Again,
+        injection: Option<&Injection>,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        match answer.await {
             // In a box: few requests come to this.
             Err(ProxyError::Upstream(error)) => Box::pin(self.send_on(inner, parts, again, injection, error)).await,
             answered => answered,
