@@ -4,6 +4,7 @@
 mod bad_config;
 mod client;
 mod emulated;
+mod http2;
 mod message;
 mod old_clients;
 mod operation;
