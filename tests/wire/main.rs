@@ -5,6 +5,7 @@ mod bad_config;
 mod client;
 mod emulated;
 mod http2;
+mod http2_upstream;
 mod message;
 mod old_clients;
 mod operation;
