@@ -2,6 +2,7 @@
 
 mod cookie;
 mod location;
+mod overriding;
 mod subject;
 
 use std::{
@@ -109,7 +110,13 @@ fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), P
     for name in &entry.subject_headers {
         strip_headers(&mut parts.headers, Some(name));
     }
+    if entry.has_list() {
+        overriding::strip(&mut parts.headers);
+    }
     if let Some(extra) = extra {
+        for (name, _) in &entry.headers {
+            strip_headers(&mut parts.headers, Some(name));
+        }
         parts.headers.extend(extra);
     }
     parts.headers.insert(HOST, entry.target.host.clone());

@@ -15,6 +15,7 @@ mod recorder;
 mod secrecy;
 mod smuggling;
 mod streaming;
+mod tricks;
 mod upgrades;
 mod upstream;
 mod verbatim;

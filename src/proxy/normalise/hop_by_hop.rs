@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
 use crate::proxy::{ProxyError, upgrade::Wanted};
@@ -21,6 +21,9 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "transfer-encoding"
             | "upgrade"
             | "http2-settings"
+            // As servers that hand fields on as CGI variables (RFC 3875 §4.1.18) read the framing's own.
+            | "transfer_encoding"
+            | "content_length"
     )
 }
 
@@ -49,6 +52,9 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
     let has_trailers = is_http2 || is_chunked;
     let takes_trailers = is_http2 && headers.get_all(TE).iter().any(|value| names(value, "trailers"));
     strip(headers);
+    if is_http2 {
+        join_cookies(headers);
+    }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -59,6 +65,19 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
         headers.insert(UPGRADE, protocols);
     }
     Ok(())
+}
+
+/// HTTP/2 sends cookies one by one, and HTTP/1.1 all at once (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    // Each has stood in a field, so that all of them can.
+    if let Ok(mut all) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        all.set_sensitive(true);
+        headers.insert(COOKIE, all);
+    }
 }
 
 /// Removes what ends at each hop from an answer, but for what it switches to.
@@ -160,6 +179,21 @@ mod tests {
         let grpc = [("te", "trailers"), ("trailer", "x-sum")];
         let both = owned(&[("te", "trailers"), ("trailer", "x-sum")]);
         assert_eq!(left(Version::HTTP_2, &grpc).unwrap(), both);
+    }
+
+    #[test]
+    fn cookies_that_came_one_by_one_go_on_as_one() {
+        let crumbs = [("cookie", "a=b"), ("cookie", "c=d; e=f"), ("cookie", "g")];
+        assert_eq!(
+            left(Version::HTTP_2, &crumbs).unwrap(),
+            owned(&[("cookie", "a=b; c=d; e=f; g")])
+        );
+    }
+
+    #[test]
+    fn what_reads_like_framing_ends_here() {
+        let fields = [("transfer_encoding", "chunked"), ("content_length", "5"), ("x_a", "1")];
+        assert_eq!(left(Version::HTTP_11, &fields).unwrap(), owned(&[("x_a", "1")]));
     }
 
     #[test]

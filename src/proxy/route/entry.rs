@@ -85,6 +85,11 @@ impl Entry {
         Some(shown.join("/"))
     }
 
+    /// Whether some paths and methods are closed to callers by a list.
+    pub fn has_list(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
     /// Whether callers may send this method to what is left of their path.
     pub(super) fn may_be_called(&self, method: &Method, rest: &str) -> Result<(), ProxyError> {
         if !allow::allows(&self.allow, method, rest) {
