@@ -14,6 +14,7 @@ mod proxied;
 mod recorder;
 mod secrecy;
 mod smuggling;
+mod split_answers;
 mod streaming;
 mod tricks;
 mod upgrades;

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
 use crate::proxy::{ProxyError, upgrade::Wanted};
@@ -96,6 +96,10 @@ pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
     // Most requests and answers have none: looking at what is there costs less than asking for each.
     if !headers.keys().any(is_hop_by_hop) {
         return;
+    }
+    // Beside a transfer coding a length says nothing, and may not go on (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
     }
     let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
     if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Becomes, PROTOCOL, Reset, all,
-    peer::{DATA, END_HEADERS, END_STREAM, Got, HEADERS, Peer, WHOLE, field, fields, request},
+    peer::{DATA, END_HEADERS, END_STREAM, Got, HEADERS, PADDED, Peer, WHOLE, field, fields, request},
     stage,
 };
 
@@ -197,4 +197,43 @@ fn section_8_2_and_8_3_malformed_heads() {
         cases.len(),
         wrong.join("\n")
     );
+}
+
+/// One request of HTTP/1.1, whatever the frames were like.
+#[test]
+fn what_goes_up_is_framed_anew() {
+    let (recorder, program) = stage();
+    let mut peer = Peer::open(program.address);
+    let more = [
+        ("cookie", "a=b"),
+        ("content-length", "6"),
+        ("cookie", "c=d"),
+        ("te", "trailers"),
+        ("transfer_encoding", "chunked"),
+        ("x-space", " \t a b \t "),
+        ("x-empty", ""),
+        ("expect", "100-continue"),
+    ];
+    peer.post(1, &more);
+    peer.frame(DATA, 0, 1, b"GET / ");
+    peer.frame(DATA, END_STREAM | PADDED, 1, b"\x04\0\0\0\0");
+    assert_eq!(peer.outcome(), Got::Answer(200));
+    let arrived = recorder.last().request;
+    assert_eq!(arrived.start, "POST /v2/public/a HTTP/1.1");
+    assert_eq!(arrived.body, b"GET / ");
+    assert_eq!(arrived.header("cookie").as_deref(), Some("a=b; c=d"));
+    assert_eq!(arrived.header("content-length").as_deref(), Some("6"));
+    assert_eq!(arrived.header("x-space").as_deref(), Some("a b"));
+    let mut names = arrived.names();
+    names.sort();
+    let expected = [
+        "authorization",
+        "content-length",
+        "cookie",
+        "host",
+        "x-empty",
+        "x-request-id",
+        "x-space",
+    ];
+    assert_eq!(names, expected);
 }
