@@ -1,6 +1,8 @@
 //! The request in the upstream's own terms (URI, Host, subject), and its answer in the caller's (Location, cookies).
 
 mod cookie;
+mod hops;
+mod link;
 mod location;
 mod overriding;
 mod subject;
@@ -102,6 +104,7 @@ fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), P
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| ProxyError::Internal)?;
         parts.uri = target.into();
     }
+    hops::tell(&mut parts.headers, entry.told, parts.version, caller.as_ref());
     // The client speaks whatever version it has agreed on with the upstream.
     parts.version = Version::HTTP_11;
 
@@ -181,6 +184,7 @@ fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&
     translate(response.headers_mut(), &CONTENT_LOCATION, |location| {
         terms.localise(location)
     });
+    link::translate(response.headers_mut(), &terms);
     if response.headers().contains_key(SET_COOKIE) {
         let cookies = response.headers_mut().iter_mut();
         for (_, cookie) in cookies.filter(|(name, _)| **name == SET_COOKIE) {

@@ -4,6 +4,7 @@
 mod bad_config;
 mod client;
 mod emulated;
+mod hops;
 mod http2;
 mod http2_upstream;
 mod message;
