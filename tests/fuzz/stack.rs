@@ -158,7 +158,7 @@ fn nothing_gets_past_a_listener() {
          upstreams: {{ api: {{ url: \"http://localhost:{}/v2\", credential: api, headers: {{ x-own: \"1\" }} }} }}\n\
          routes: {{ api: {{ prefix: /api, upstream: api, allow: [\"* /public/**\"] }} }}\n",
         HEAD.replace("tls: { ca: DIR/ca.pem }\n", "")
-            .replace("level: trace", "level: error"),
+            .replace("level: trace", "level: info, access: false"),
         upstream.address.port(),
     ));
     let program = place.run();
