@@ -9,7 +9,8 @@ use hyper::{client::conn::http1, upgrade::OnUpgrade};
 
 use super::{
     Body, UpstreamError,
-    client::{Shared, ended},
+    client::Shared,
+    line::ended,
     upload::Sending,
 };
 
