@@ -185,9 +185,7 @@ async fn sweep(pool: Weak<Mutex<State>>) {
         state.round = state.round.wrapping_add(1);
         let round = state.round;
         let is_old = |since: u32| round.wrapping_sub(since) >= ROUNDS;
-        state
-            .idle
-            .retain_mut(|idle| !is_old(idle.since) && idle.line.is_open());
+        state.idle.retain_mut(|idle| !is_old(idle.since) && idle.line.is_open());
         // Requests under way hold clones: their connection ends after the last of them.
         state
             .http2

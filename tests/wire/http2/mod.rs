@@ -36,7 +36,8 @@ enum Becomes {
 }
 use Becomes::{Answer, Closed, Ended, Nothing, Reset};
 
-type Case = (&'static str, fn(&mut Peer), Becomes);
+type Act = fn(&mut Peer);
+type Case = (&'static str, Act, Becomes);
 
 const TOKEN: &str = "Bearer t0ken";
 

@@ -1,7 +1,7 @@
 //! The states of a stream, and how many there may be (RFC 9113 §5).
 
 use super::{
-    Answer, Closed, Ended, Nothing, PROTOCOL, REFUSED, Reset, STREAM_CLOSED, all, judge,
+    Act, Answer, Closed, Ended, Nothing, PROTOCOL, REFUSED, Reset, STREAM_CLOSED, all, judge,
     peer::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, Got, HEADERS, PRIORITY, Peer, RST_STREAM, SETTINGS, WHOLE,
         WINDOW_UPDATE, fields, request,
@@ -115,7 +115,7 @@ fn section_5_1_each_state_takes_what_it_takes() {
 #[test]
 fn section_5_1_a_closed_stream_carries_no_second_request() {
     let (recorder, program) = stage();
-    let closings: [(&str, fn(&mut Peer)); 2] = [
+    let closings: [(&str, Act); 2] = [
         ("reset", |peer| {
             peer.frame(HEADERS, END_HEADERS, 1, &request("POST", "/api/public/a", &[]));
             peer.frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]);
