@@ -2,7 +2,10 @@
 
 use bearerd::{
     credential::placement::{rewrite_form, rewrite_query, strip_location},
-    proxy::normalise::{NormaliseLayer, path},
+    proxy::{
+        Inbound,
+        normalise::{NormaliseLayer, path},
+    },
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use percent_encoding::percent_decode;
@@ -235,13 +238,13 @@ fn what_ends_here_ends_here_and_nothing_else() {
         if is_http2 {
             *request.version_mut() = http::Version::HTTP_2;
         }
-        let echo = service_fn(|request: Request<()>| async move {
+        let echo = service_fn(|Inbound { request, .. }: Inbound<()>| async move {
             let mut response = Response::new(());
             *response.headers_mut() = request.headers().clone();
             response.extensions_mut().insert(request.headers().clone());
             Ok(response)
         });
-        let Ok(answer) = runtime.block_on(NormaliseLayer.layer(echo).oneshot(request)) else {
+        let Ok(answer) = runtime.block_on(NormaliseLayer.layer(echo).oneshot(Inbound::new(request, None))) else {
             return Ok(());
         };
         let Some(passed) = answer.extensions().get::<HeaderMap>() else {

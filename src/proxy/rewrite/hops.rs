@@ -7,7 +7,7 @@ use http::{
 
 use crate::{
     config::{checked::Told, raw::Forwarded},
-    proxy::{Address, guard::Caller},
+    proxy::{Address, Exchange},
 };
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -18,7 +18,7 @@ const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const NAME: &str = "bearerd";
 
 /// Says so much of where a request comes from, and by which version of HTTP.
-pub(super) fn tell(headers: &mut HeaderMap, told: Told, version: Version, caller: Option<&Caller>) {
+pub(super) fn tell(headers: &mut HeaderMap, told: Told, version: Version, exchange: &Exchange) {
     match told.forwarded {
         Forwarded::Keep => {}
         Forwarded::Drop => {
@@ -26,7 +26,7 @@ pub(super) fn tell(headers: &mut HeaderMap, told: Told, version: Version, caller
                 headers.remove(name);
             }
         }
-        Forwarded::Add => add(headers, caller),
+        Forwarded::Add => add(headers, exchange),
     }
     if told.via {
         let version = match version {
@@ -53,9 +53,9 @@ fn tells_of_hops(name: &HeaderName) -> bool {
 }
 
 /// As a list that ends with this hop; scheme and host are what this hop was asked for.
-fn add(headers: &mut HeaderMap, caller: Option<&Caller>) {
-    let Some(caller) = caller else { return };
-    let peer = match caller.connection.as_ref().map(|connection| connection.peer) {
+fn add(headers: &mut HeaderMap, exchange: &Exchange) {
+    let Some(caller) = exchange.caller() else { return };
+    let peer = match exchange.connection.as_ref().map(|connection| connection.peer) {
         Some(Address::Tcp(peer)) => Some(peer.ip().to_canonical()),
         Some(Address::Unix) | None => None,
     };
@@ -92,24 +92,28 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, item: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::Connection;
+    use http::Request;
+
+    use crate::proxy::{Connection, Inbound, guard::Caller};
 
     fn told(forwarded: Forwarded, via: bool, peer: Option<&str>, sent: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        let caller = Caller {
+        let connection = Connection {
+            local: Address::Unix,
+            peer: peer.map_or(Address::Unix, |peer| Address::Tcp(peer.parse().unwrap())),
+            tls: false,
+        };
+        let inbound = Inbound::new(Request::new(()), Some(connection.into()));
+        inbound.exchange.found_caller(Caller {
             scheme: "http",
             authority: Some("localhost:8080".parse().unwrap()),
             host: Some("localhost".into()),
-            connection: Some(Connection {
-                local: Address::Unix,
-                peer: peer.map_or(Address::Unix, |peer| Address::Tcp(peer.parse().unwrap())),
-                tls: false,
-            }),
-        };
-        tell(&mut headers, Told { forwarded, via }, Version::HTTP_2, Some(&caller));
+        });
+        let told = Told { forwarded, via };
+        tell(&mut headers, told, Version::HTTP_2, &inbound.exchange);
         let mut lines: Vec<_> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
