@@ -129,6 +129,7 @@ mod tests {
             upstream: "shop".parse().unwrap(),
             credential: Some(spec.name.clone()),
             subject_headers: Vec::new(),
+            told: Default::default(),
             headers: Vec::new(),
             token_timeout: std::time::Duration::from_secs(10),
         };
@@ -159,6 +160,8 @@ mod tests {
             proxy: None,
             connect_timeout: std::time::Duration::from_secs(10),
             response_timeout: std::time::Duration::from_secs(60),
+            headers: Vec::new(),
+            told: Default::default(),
             limits: Default::default(),
             retries: Default::default(),
         };

@@ -138,10 +138,23 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long to wait for the head of an answer once the request is sent.
     pub response_timeout: Duration,
+    /// Extra header fields for it.
+    pub headers: Vec<(http::HeaderName, Template)>,
+    /// What it is told of a request's way.
+    pub told: Told,
     /// What it is spared, and how long it may take.
     pub limits: Limits,
     /// What is sent to it again after a failure.
     pub retries: Retries,
+}
+
+/// What an upstream is told of the way that a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// Where it comes from.
+    pub forwarded: super::raw::Forwarded,
+    /// Whether it came through a proxy.
+    pub via: bool,
 }
 
 /// What an upstream is spared, and how long it may take.
@@ -301,8 +314,10 @@ pub struct Route {
     pub credential: Option<CredentialName>,
     /// Header fields that its credential's subject reads, which are not forwarded.
     pub subject_headers: Vec<http::HeaderName>,
-    /// Extra header fields for the upstream.
+    /// Extra header fields for the upstream: the route's own, and the upstream's.
     pub headers: Vec<(http::HeaderName, Template)>,
+    /// What the upstream is told of a request's way.
+    pub told: Told,
     /// How long a request may wait for a token.
     pub token_timeout: Duration,
 }

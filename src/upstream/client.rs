@@ -36,6 +36,10 @@ use super::{
 /// a dead one otherwise swallows every request until the kernel notices.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
+/// The most that is held of an answer's head, and of a body that is read more slowly than it comes; hyper's own bound is
+/// three times as much, for each of thousands of slow readers.
+const MOST_BUFFERED: usize = 128 * 1024;
+
 /// A client of one upstream, which keeps its connections. Clones share them.
 #[derive(Clone)]
 pub struct Client(Arc<Shared>);
@@ -260,7 +264,11 @@ impl Shared {
             self.pool.share(sender.clone());
             Lent::Http2(sender)
         } else {
-            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+            let (sender, connection) = http1::Builder::new()
+                .max_buf_size(MOST_BUFFERED)
+                .handshake(stream)
+                .await
+                .map_err(failed)?;
             Lent::Http1(Box::new(Line::new(sender, connection, self.response_timeout)))
         };
         Ok((lent, false))

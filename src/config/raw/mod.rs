@@ -160,10 +160,30 @@ pub struct Upstream {
     pub connect_timeout: Field<Span>,
     /// How long to wait for the head of an answer; `60s` by default.
     pub response_timeout: Field<Span>,
+    /// Extra header fields for it, whichever route a request comes by; a route's own of the same name replace them.
+    pub headers: Field<Entries<Field<Text>>>,
+    /// What it is told of where a request comes from: what becomes of `Forwarded`, `X-Forwarded-…` and `X-Real-IP`;
+    /// `drop` by default.
+    pub forwarded: Field<Forwarded>,
+    /// Whether it is told that requests come through a proxy (`Via`); `false` by default.
+    pub via: Field<bool>,
     /// What it is spared, and how long it may take.
     pub limits: Field<Limits>,
     /// What is sent to it again after a failure.
     pub retries: Field<Retries>,
+}
+
+/// What becomes of the header fields that tell where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Forwarded {
+    /// They end here: what addresses and names this side has is no API's business.
+    #[default]
+    Drop,
+    /// They go on as the caller sent them.
+    Keep,
+    /// The caller's address, and the scheme and host that it called, are added.
+    Add,
 }
 
 /// What an upstream is spared, and how long it may take. One upstream's limits are no other's.
