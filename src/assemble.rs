@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use crate::{
     clock::Clock,
     config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
-    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError},
+    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError, StoreHealth},
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{Router, RouterError, Stack, Target},
@@ -166,6 +166,17 @@ impl Program {
     /// The token managers of now and of every config to come.
     pub fn current(&self) -> Managers {
         self.current.clone()
+    }
+
+    /// The kind of store that tokens are kept in, as the config names it, and how it is.
+    pub fn store(&self) -> (&'static str, StoreHealth) {
+        let kind = match self.running.state {
+            State::Memory => "memory",
+            State::Sqlite { .. } => "sqlite",
+            State::Postgres { .. } => "postgres",
+            State::Redis(_) => "redis",
+        };
+        (kind, self.environment.store_health.clone())
     }
 
     /// Forgets subjects that have been idle for so long, from now on: those that sign in again without a person when

@@ -45,6 +45,10 @@ impl Watched for Fake {
         Status {
             version: "1.2.3".into(),
             uptime_seconds: 7,
+            now: Moment(1_750_000_009_000),
+            config: None,
+            store: None,
+            log: None,
             readiness: self.readiness(),
             credentials: vec![CredentialStatus {
                 name: "pos".into(),
@@ -65,6 +69,17 @@ impl Watched for Fake {
                 }),
                 what_to_do: Some("bearerd login pos".into()),
                 unsaved: true,
+                in_doubt: true,
+                cooldown: None,
+                next_try: Some(Moment(1_750_000_060_000)),
+                events: vec![TokenEvent {
+                    at: Moment(1_750_000_000_000),
+                    what: "refused".into(),
+                    why: Some("refresh_token_refused".into()),
+                    chain: Some(2),
+                    generation: Some(5),
+                    times: 1,
+                }],
             }],
         }
     }

@@ -5,6 +5,7 @@
 //! slows a request.
 
 mod access;
+mod control;
 pub mod filter;
 pub mod writer;
 
@@ -21,6 +22,8 @@ use tracing_subscriber::{
     layer::SubscriberExt,
     registry::LookupSpan,
 };
+
+pub use control::Control;
 
 use crate::clock::Clock;
 
@@ -73,13 +76,14 @@ pub enum LogError {
     AlreadyStarted,
 }
 
-/// Starts the process's log. Lines are written until the [`writer::Flush`] is dropped; `dropped` is called for each
-/// line that found the queue full.
+/// Starts the process's log, and says what its filter is changed with. Lines are written until the [`writer::Flush`] is
+/// dropped; `dropped` is called for each line that found the queue full.
 pub fn start(
     settings: &Settings,
     clock: Clock,
     dropped: impl Fn() + Send + Sync + 'static,
-) -> Result<writer::Flush, LogError> {
+) -> Result<(Control, writer::Flush), LogError> {
+    let control = Control::new(&settings.level, settings.access)?;
     let (output, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
@@ -92,22 +96,22 @@ pub fn start(
         None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
     let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
-    let subscriber = tracing_subscriber::registry().with(layers(settings, terminal, &clock, &lines)?);
+    let subscriber = tracing_subscriber::registry().with(layers(settings, &control, terminal, &clock, &lines));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
-    Ok(flush)
+    Ok((control, flush))
 }
 
 /// The layers that filter, format and queue: one for access lines, one for everything else.
 fn layers<S>(
     settings: &Settings,
+    control: &Control,
     terminal: bool,
     clock: &Clock,
     lines: &writer::Lines,
-) -> Result<Vec<Box<dyn Layer<S> + Send + Sync>>, LogError>
+) -> Vec<Box<dyn Layer<S> + Send + Sync>>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filters = filter::capped(&settings.level, settings.access)?;
     let format = settings
         .format
         .unwrap_or(if terminal { Format::Text } else { Format::Json });
@@ -116,19 +120,20 @@ where
             .with_timer(Stamp::new(clock.clone()))
             .with_writer(lines.clone())
     };
-    Ok(match format {
+    match format {
         Format::Json => {
             let json = fmt().json().flatten_event(true).with_span_list(false);
             let access = access::AccessLines::new(clock.clone(), lines.clone());
             vec![
-                access.with_filter(filters.access).boxed(),
-                json.with_filter(filters.others).boxed(),
+                access.with_filter(control.access()).boxed(),
+                json.with_filter(control.others()).boxed(),
             ]
         }
-        Format::Text => [filters.access, filters.others]
-            .map(|filter| fmt().with_ansi(terminal).with_filter(filter).boxed())
-            .into(),
-    })
+        Format::Text => vec![
+            fmt().with_ansi(terminal).with_filter(control.access()).boxed(),
+            fmt().with_ansi(terminal).with_filter(control.others()).boxed(),
+        ],
+    }
 }
 
 /// RFC 3339, in UTC, to the millisecond, read from the program's clock.

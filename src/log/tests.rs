@@ -7,6 +7,8 @@ use std::{
     },
 };
 
+use tracing::Level;
+
 use super::*;
 
 /// Collects what is written.
@@ -31,6 +33,10 @@ impl Page {
 }
 
 fn logged(format: Format, level: &str, events: impl FnOnce()) -> String {
+    logged_with(format, level, |_| events())
+}
+
+fn logged_with(format: Format, level: &str, events: impl FnOnce(Control)) -> String {
     let page = Page::default();
     let (lines, flush) = writer::spawn(page.clone(), || {}).unwrap();
     let settings = Settings {
@@ -39,8 +45,9 @@ fn logged(format: Format, level: &str, events: impl FnOnce()) -> String {
         file: None,
         access: true,
     };
-    let layers = layers(&settings, false, &Clock::manual(), &lines).unwrap();
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), events);
+    let control = Control::new(level, true).unwrap();
+    let layers = layers(&settings, &control, false, &Clock::manual(), &lines);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || events(control));
     drop(flush);
     page.text()
 }
@@ -163,4 +170,91 @@ fn a_request_is_found_by_its_span_and_its_access_line_repeats_nothing() {
     assert_eq!(lines[1]["request_id"], "abc");
     assert!(lines[1].get("span").is_none(), "{}", lines[1]);
     assert_eq!(lines.len(), 2);
+}
+
+/// Who says something, loudly and quietly.
+fn everybody() {
+    tracing::trace!(target: "bearerd::manager", "bearerd traces");
+    tracing::debug!(target: "bearerd::manager", "bearerd debugs");
+    tracing::error!(target: "bearerd", "bearerd errs");
+    tracing::trace!(target: "h2::codec", "a dependency traces");
+    tracing::debug!(target: "h2::codec", "a dependency debugs");
+    tracing::warn!(target: "h2::codec", "a dependency warns");
+    tracing::info!(target: ACCESS, "answered");
+}
+
+#[test]
+fn a_level_that_is_changed_holds_from_the_next_event_on_and_dependencies_stay_capped() {
+    for (level, said) in [
+        ("info", vec!["bearerd errs", "a dependency warns", "answered"]),
+        ("error", vec!["bearerd errs"]),
+        ("off", vec![]),
+        ("debug", vec!["bearerd debugs", "bearerd errs", "a dependency warns", "answered"]),
+        (
+            "trace",
+            vec!["bearerd traces", "bearerd debugs", "bearerd errs", "a dependency warns", "answered"],
+        ),
+        (
+            "trace,h2=trace",
+            vec![
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency debugs",
+                "a dependency warns",
+                "answered",
+            ],
+        ),
+        (
+            "warn,bearerd::manager=trace,h2=off",
+            vec!["bearerd traces", "bearerd debugs", "bearerd errs"],
+        ),
+    ] {
+        for format in [Format::Json, Format::Text] {
+            let text = logged_with(format, "warn", |control| {
+                everybody();
+                tracing::error!(target: "bearerd", "changed");
+                control.set(level).unwrap();
+                assert_eq!((&*control.text(), control.configured()), (level, "warn"));
+                assert_eq!(control.set("loud").unwrap_err().directive, "loud");
+                everybody();
+            });
+            let after = text.lines().skip_while(|line| !line.contains("changed")).skip(1);
+            let words = ["bearerd traces", "bearerd debugs", "bearerd errs", "a dependency traces",
+                "a dependency debugs", "a dependency warns", "answered"];
+            let heard: Vec<_> = after
+                .map(|line| words.into_iter().find(|word| line.contains(word)).unwrap_or(line))
+                .collect();
+            assert_eq!(heard, said, "{level}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_of_each_event_is_what_the_filter_says() {
+    for text in ["", "off", "info", "trace", "bearerd=debug", "bear=trace", "warn,bearerd::proxy=trace", "info,h2=trace,bearerd::access=off"] {
+        let control = Control::new(text, true).unwrap();
+        let filter::Filters { access, others } = filter::capped(text, true).unwrap();
+        let lines = logged(Format::Text, text, || {
+            tracing::trace!(target: "bearerd::proxy", "heard");
+            tracing::debug!(target: "bearerd::manager", "heard");
+            tracing::info!(target: "bearerd", "heard");
+            tracing::debug!(target: "bearerdx", "heard");
+            tracing::warn!(target: "bearerd::access", "heard");
+            tracing::debug!(target: "h2", "heard");
+            tracing::warn!(target: "h2", "heard");
+        });
+        let expected = [
+            ("bearerd::proxy", Level::TRACE),
+            ("bearerd::manager", Level::DEBUG),
+            ("bearerd", Level::INFO),
+            ("bearerdx", Level::DEBUG),
+            ("bearerd::access", Level::WARN),
+            ("h2", Level::DEBUG),
+            ("h2", Level::WARN),
+        ];
+        let passes = |(target, level): &(&str, Level)| access.would_enable(target, level) || others.would_enable(target, level);
+        assert_eq!(lines.lines().count(), expected.iter().filter(|it| passes(it)).count(), "{text}: {lines}");
+        assert_eq!(control.text(), text);
+    }
 }
