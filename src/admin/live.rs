@@ -137,6 +137,10 @@ impl<W: Watched> Live<W> {
             tokio::spawn(self.clone().run());
         }
         room.look(&*self.watched);
+        if room.counters.is_none() {
+            // What the first sample is counted from.
+            room.sample(&*self.watched);
+        }
         room.beat(&*self.watched);
         drop(room);
         Some(Events {
@@ -149,7 +153,9 @@ impl<W: Watched> Live<W> {
     async fn run(self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut count, mut at_nobody) = (0, 0);
+        // The first comes at once, and whoever has just come has been told.
+        looks.tick().await;
+        let (mut count, mut at_nobody) = (1, 0);
         let mut ending = self.ending.clone();
         loop {
             tokio::select! {

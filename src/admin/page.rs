@@ -10,7 +10,7 @@ use super::answer::{self, Body};
 
 const DOCUMENT: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str = concat!(include_str!("page/words.js"), include_str!("page/page.js"));
 /// Where the two stand in the document.
 const STYLE_HERE: &str = "/* style */";
 const SCRIPT_HERE: &str = "/* script */";
