@@ -191,7 +191,11 @@ impl Room {
     /// Tells those who don't know it how the program stands.
     fn look<W: Watched>(&mut self, watched: &W) {
         let status = watched.status();
-        if self.status.as_ref().is_none_or(|before| !says_the_same(before, &status)) {
+        if self
+            .status
+            .as_ref()
+            .is_none_or(|before| !says_the_same(before, &status))
+        {
             self.version += 1;
             self.status = Some(status.clone());
         }

@@ -51,8 +51,14 @@ pub(super) fn answer() -> Response<Body> {
     for (name, value) in [
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
-        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            header::HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -67,11 +73,23 @@ mod tests {
     fn the_page_is_whole_and_asks_for_nothing_from_elsewhere() {
         let page = String::from_utf8(PAGE.document.to_vec()).unwrap();
         let (style, script) = (format!("<style>{STYLE}</style>"), format!("<script>{SCRIPT}</script>"));
-        assert!(page.contains(&style) && page.contains(&script), "exactly what was hashed");
+        assert!(
+            page.contains(&style) && page.contains(&script),
+            "exactly what was hashed"
+        );
         for part in [STYLE, SCRIPT] {
             assert!(!part.contains("</"), "nothing in it ends its element");
         }
-        for elsewhere in ["http:", "https:", "//cdn", "@import", "url(", "innerHTML", " onclick", " style="] {
+        for elsewhere in [
+            "http:",
+            "https:",
+            "//cdn",
+            "@import",
+            "url(",
+            "innerHTML",
+            " onclick",
+            " style=",
+        ] {
             let known = page.replace("http://www.w3.org/2000/svg", "");
             assert!(!known.contains(elsewhere), "{elsewhere}");
         }

@@ -16,14 +16,14 @@ use crate::name::{CredentialName, StepName};
 
 /// A program that says what it is told to say and notes what it is asked to do.
 struct Fake {
-    ready: Ready,
+    ready: Mutex<Ready>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Fake {
     fn new(ready: Ready) -> Arc<Self> {
         Arc::new(Self {
-            ready,
+            ready: ready.into(),
             asked: Mutex::default(),
         })
     }
@@ -36,7 +36,7 @@ impl Fake {
 impl Watched for Fake {
     fn readiness(&self) -> Readiness {
         Readiness {
-            status: self.ready,
+            status: *self.ready.lock().unwrap(),
             reasons: vec!["because".into()],
         }
     }
@@ -48,7 +48,10 @@ impl Watched for Fake {
             now: Moment(1_750_000_009_000),
             config: None,
             store: None,
-            log: None,
+            log: Some(LogStatus {
+                level: "info".into(),
+                configured: "info".into(),
+            }),
             readiness: self.readiness(),
             credentials: vec![CredentialStatus {
                 name: "pos".into(),
@@ -136,11 +139,24 @@ impl Watched for Fake {
         }
     }
 
+    fn set_log(&self, level: &str) -> Result<LogStatus, ActionError> {
+        if level == "loud" {
+            return Err(ActionError::Nonsense("'loud' is no level".into()));
+        }
+        self.asked.lock().unwrap().push(format!("log {level}"));
+        Ok(LogStatus {
+            level: level.into(),
+            configured: "info".into(),
+        })
+    }
+
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
         self.asked.lock().unwrap().push(format!("refresh {credential}"));
         Err(ActionError::Failed("the provider said no".into()))
     }
 }
+
+mod page;
 
 async fn ask<S>(service: S, request: Request<Full<Bytes>>) -> (Response<()>, String)
 where

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// The metrics' route of a request that no route wanted.
+const NO_ROUTE: &str = "-";
+
 /// One look at the counters.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Counters {
@@ -72,12 +75,17 @@ impl Counters {
             return;
         };
         let bound = bound.parse().unwrap_or(f64::INFINITY);
-        self.routes.entry(route.to_owned()).or_default().took.push((bound, count));
+        self.routes
+            .entry(route.to_owned())
+            .or_default()
+            .took
+            .push((bound, count));
     }
 
-    /// How many requests each route has answered since the start.
+    /// How many requests each route has answered since the start; those that no route wanted once there are some.
     pub(super) fn totals(&self) -> BTreeMap<&str, u64> {
         let totals = self.routes.iter();
+        let totals = totals.filter(|(name, route)| *name != NO_ROUTE || route.requests > 0);
         totals.map(|(name, route)| (name.as_str(), route.requests)).collect()
     }
 
@@ -159,7 +167,10 @@ mod tests {
     #[test]
     fn a_sample_is_what_came_between_two_looks() {
         let metrics = Metrics::new();
-        let (shop, idle) = (metrics.route(&"shop".parse().unwrap()), metrics.route(&"idle".parse().unwrap()));
+        let (shop, idle) = (
+            metrics.route(&"shop".parse().unwrap()),
+            metrics.route(&"idle".parse().unwrap()),
+        );
         shop.request(StatusCode::OK, Duration::from_millis(900));
         idle.request(StatusCode::OK, Duration::from_millis(3));
         let before = Counters::read(&metrics.page());
@@ -175,8 +186,14 @@ mod tests {
         assert_eq!((sample.refused, sample.failed), (1, 1));
         // Nine of ten are in the bucket from 2 to 4 ms, the tenth in the one from 512 to 1024 ms.
         let (p50, p95) = (sample.p50_ms.unwrap(), sample.p95_ms.unwrap());
-        assert!((2.0..=4.0).contains(&p50) && (512.0..=1024.0).contains(&p95), "{sample:?}");
-        assert_eq!(after.totals().into_iter().collect::<Vec<_>>(), [("idle", 1), ("shop", 11)]);
+        assert!(
+            (2.0..=4.0).contains(&p50) && (512.0..=1024.0).contains(&p95),
+            "{sample:?}"
+        );
+        assert_eq!(
+            after.totals().into_iter().collect::<Vec<_>>(),
+            [("idle", 1), ("shop", 11)]
+        );
     }
 
     #[test]
@@ -184,7 +201,7 @@ mod tests {
         let metrics = Metrics::new();
         let _route = metrics.route(&"shop".parse().unwrap());
         let counters = Counters::read(&metrics.page());
-        assert_eq!(counters.totals().get("shop"), Some(&0));
+        assert_eq!((counters.totals().get("shop"), counters.totals().len()), (Some(&0), 1));
         metrics.unrouted().request(StatusCode::NOT_FOUND, Duration::ZERO);
         let counters = Counters::read(&metrics.page());
         assert_eq!(counters.totals().get("-"), Some(&1));

@@ -95,7 +95,8 @@ async fn run(
             metrics.log_dropped();
         }
     };
-    let (control, _flush) = log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    let (control, _flush) =
+        log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
     let program = Program::build(loaded.config, clock.clone())
         .await
         .map_err(Failure::failed)?;

@@ -189,10 +189,19 @@ fn a_level_that_is_changed_holds_from_the_next_event_on_and_dependencies_stay_ca
         ("info", vec!["bearerd errs", "a dependency warns", "answered"]),
         ("error", vec!["bearerd errs"]),
         ("off", vec![]),
-        ("debug", vec!["bearerd debugs", "bearerd errs", "a dependency warns", "answered"]),
+        (
+            "debug",
+            vec!["bearerd debugs", "bearerd errs", "a dependency warns", "answered"],
+        ),
         (
             "trace",
-            vec!["bearerd traces", "bearerd debugs", "bearerd errs", "a dependency warns", "answered"],
+            vec![
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency warns",
+                "answered",
+            ],
         ),
         (
             "trace,h2=trace",
@@ -220,8 +229,15 @@ fn a_level_that_is_changed_holds_from_the_next_event_on_and_dependencies_stay_ca
                 everybody();
             });
             let after = text.lines().skip_while(|line| !line.contains("changed")).skip(1);
-            let words = ["bearerd traces", "bearerd debugs", "bearerd errs", "a dependency traces",
-                "a dependency debugs", "a dependency warns", "answered"];
+            let words = [
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency traces",
+                "a dependency debugs",
+                "a dependency warns",
+                "answered",
+            ];
             let heard: Vec<_> = after
                 .map(|line| words.into_iter().find(|word| line.contains(word)).unwrap_or(line))
                 .collect();
@@ -232,7 +248,16 @@ fn a_level_that_is_changed_holds_from_the_next_event_on_and_dependencies_stay_ca
 
 #[test]
 fn what_is_asked_of_each_event_is_what_the_filter_says() {
-    for text in ["", "off", "info", "trace", "bearerd=debug", "bear=trace", "warn,bearerd::proxy=trace", "info,h2=trace,bearerd::access=off"] {
+    for text in [
+        "",
+        "off",
+        "info",
+        "trace",
+        "bearerd=debug",
+        "bear=trace",
+        "warn,bearerd::proxy=trace",
+        "info,h2=trace,bearerd::access=off",
+    ] {
         let control = Control::new(text, true).unwrap();
         let filter::Filters { access, others } = filter::capped(text, true).unwrap();
         let lines = logged(Format::Text, text, || {
@@ -253,8 +278,13 @@ fn what_is_asked_of_each_event_is_what_the_filter_says() {
             ("h2", Level::DEBUG),
             ("h2", Level::WARN),
         ];
-        let passes = |(target, level): &(&str, Level)| access.would_enable(target, level) || others.would_enable(target, level);
-        assert_eq!(lines.lines().count(), expected.iter().filter(|it| passes(it)).count(), "{text}: {lines}");
+        let passes =
+            |(target, level): &(&str, Level)| access.would_enable(target, level) || others.would_enable(target, level);
+        assert_eq!(
+            lines.lines().count(),
+            expected.iter().filter(|it| passes(it)).count(),
+            "{text}: {lines}"
+        );
         assert_eq!(control.text(), text);
     }
 }

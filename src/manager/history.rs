@@ -159,7 +159,12 @@ mod tests {
         let mut history = History::default();
         for now in [5, 6, 7] {
             history.add(&Note::NeverLeft("canary".into()), now, Some(at(3)), false);
-            history.add(&Note::Asking(crate::credential::record::Kind::Refresh, Why::Expired), now, None, false);
+            history.add(
+                &Note::Asking(crate::credential::record::Kind::Refresh, Why::Expired),
+                now,
+                None,
+                false,
+            );
         }
         history.add(&Note::Adopted(at(4)), 8, Some(at(4)), true);
         let events = history.events();

@@ -209,7 +209,7 @@
     it.time.setAttribute('aria-label', latest ? `lately: median ${milliseconds(latest.p50_ms)}, 95th percentile ${milliseconds(latest.p95_ms)}` : 'no requests lately');
   };
   const showRoutes = () => {
-    const names = Object.keys(totals).filter(name => name !== '-' || totals[name]).sort((one, other) => (one === '-') - (other === '-') || one.localeCompare(other));
+    const names = Object.keys(totals).sort((one, other) => (one === '-') - (other === '-') || one.localeCompare(other));
     keep(rows, names, row, by('routes'));
     for (const [name, it] of rows) plotRoute(it, name);
     const minutes = Math.round(Math.max(FEWEST, samples.length) / 30);

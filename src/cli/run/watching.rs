@@ -123,7 +123,11 @@ impl Watched for Watching {
             .set(level)
             .map_err(|error| ActionError::Nonsense(error.to_string()))?;
         // As loud as can be: who changes what is written should be found in what is written.
-        tracing::error!(before, now = level, "the log's filter was changed at the admin listener");
+        tracing::error!(
+            before,
+            now = level,
+            "the log's filter was changed at the admin listener"
+        );
         Ok(self.log())
     }
 

@@ -195,7 +195,12 @@ mod tests {
             hint: None,
             retry_after: None,
         };
-        ask(&mut lifecycle, Position::default(), clock.now(), Outcome::Refused(refusal));
+        ask(
+            &mut lifecycle,
+            Position::default(),
+            clock.now(),
+            Outcome::Refused(refusal),
+        );
         lifecycle.handle(Event::Released(Ok(())), clock.now());
         let Some(NotNow::BackOff(Trouble::Refused(refusal), until)) = lifecycle.why_not_now(clock.now()) else {
             panic!("{lifecycle:?}");
@@ -209,19 +214,38 @@ mod tests {
     fn a_cooldown_and_a_doubt_are_waited_out() {
         let (mut lifecycle, clock) = machine(false);
         let record = Record {
-            position: Position { chain: 1, generation: 0 },
+            position: Position {
+                chain: 1,
+                generation: 0,
+            },
             tokens: tokens(clock.now()),
             ..Record::new(fingerprint())
         };
         lifecycle.handle(Event::SignedIn(Box::new(record)), clock.now());
-        lifecycle.handle(Event::Rejected(Position { chain: 1, generation: 0 }), clock.now());
-        let position = obtain(&mut lifecycle, Position { chain: 1, generation: 0 }, clock.now());
+        lifecycle.handle(
+            Event::Rejected(Position {
+                chain: 1,
+                generation: 0,
+            }),
+            clock.now(),
+        );
+        let position = obtain(
+            &mut lifecycle,
+            Position {
+                chain: 1,
+                generation: 0,
+            },
+            clock.now(),
+        );
         // Obtained because of a rejection, and rejected too.
         lifecycle.handle(Event::Rejected(position), clock.now());
         let cools = lifecycle.cools_until(clock.now()).unwrap();
         assert_eq!(lifecycle.why_not_now(clock.now()), Some(NotNow::Cooldown(cools)));
         clock.advance(cools.remaining(clock.now()) + MIN_AGE);
-        assert_eq!((lifecycle.why_not_now(clock.now()), lifecycle.is_in_doubt()), (None, false));
+        assert_eq!(
+            (lifecycle.why_not_now(clock.now()), lifecycle.is_in_doubt()),
+            (None, false)
+        );
 
         lifecycle.handle(Event::Forced, clock.now());
         assert!(!lifecycle.is_at_rest());

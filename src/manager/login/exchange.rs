@@ -219,7 +219,10 @@ async fn save(context: &Context, tokens: Tokens) -> Result<Record, Failure> {
     let credential = context.spec.name.as_str();
     let mut pause = SAVE_PAUSE;
     loop {
-        match context.ask(store.replace(&context.key, id, &tokens, &seeds, &context.spec.fingerprint)).await {
+        match context
+            .ask(store.replace(&context.key, id, &tokens, &seeds, &context.spec.fingerprint))
+            .await
+        {
             Ok(record) => {
                 tracing::info!(target: log::TOKEN, credential, position = %record.position, "signed in by hand");
                 return Ok(record);
