@@ -71,16 +71,16 @@ impl Control {
     }
 
     fn take(&self, text: &str) -> Result<(), FilterError> {
-        let Filters { access, others } = filter::capped(text, self.0.access)?;
+        let filters = filter::capped(text, self.0.access)?;
+        let writes_access = filters.writes_access();
+        let Filters { others, .. } = filters;
         let inner = &*self.0;
         let ours = match filter::names_parts(text) {
             true => BY_PARTS,
             false => number(level_of(&others)),
         };
         // While the two are changed an event may meet one of each, and both are capped.
-        inner
-            .writes_access
-            .store(access.would_enable(ACCESS, &Level::INFO), Ordering::Relaxed);
+        inner.writes_access.store(writes_access, Ordering::Relaxed);
         inner.others.store(Arc::new(others));
         inner.ours.store(ours, Ordering::Relaxed);
         inner.text.store(Arc::new(text.into()));
@@ -97,9 +97,14 @@ impl Control {
         &self.0.configured
     }
 
-    /// The part of it that is asked about access lines.
-    pub(super) fn access(&self) -> AccessLines {
-        AccessLines(self.clone())
+    /// Whether access lines are written.
+    pub(super) fn writes_access(&self) -> bool {
+        self.0.writes_access.load(Ordering::Relaxed)
+    }
+
+    /// The part of it that is asked about access lines, where they are events.
+    pub(super) fn access(&self) -> Access {
+        Access(self.clone())
     }
 
     /// The part that is asked about everything else.
@@ -128,24 +133,25 @@ fn number(filter: LevelFilter) -> u8 {
 }
 
 /// Asked about access lines.
-pub(super) struct AccessLines(Control);
+pub(super) struct Access(Control);
 
-impl<S> Filter<S> for AccessLines {
+impl Access {
+    fn lets(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == ACCESS && *metadata.level() <= Level::INFO && self.0.writes_access()
+    }
+}
+
+impl<S> Filter<S> for Access {
     fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        metadata.target() == ACCESS
-            && *metadata.level() <= Level::INFO
-            && self.0.0.writes_access.load(Ordering::Relaxed)
+        self.lets(metadata)
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let enabled = metadata.target() == ACCESS
-            && *metadata.level() <= Level::INFO
-            && self.0.0.writes_access.load(Ordering::Relaxed);
-        always_or_never(enabled)
+        always_or_never(self.lets(metadata))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.0.0.writes_access.load(Ordering::Relaxed) {
+        Some(match self.0.writes_access() {
             true => LevelFilter::INFO,
             false => LevelFilter::OFF,
         })

@@ -23,9 +23,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+pub use access::AccessLine;
 pub use control::Control;
 
 use crate::clock::Clock;
+use access::AccessLines;
 
 /// The target of access lines: one a request.
 pub const ACCESS: &str = "bearerd::access";
@@ -96,14 +98,20 @@ pub fn start(
         None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
     let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
-    let subscriber = tracing_subscriber::registry().with(layers(settings, &control, terminal, &clock, &lines));
+    let default = if terminal { Format::Text } else { Format::Json };
+    let format = settings.format.unwrap_or(default);
+    let access = AccessLines::new(clock.clone(), lines.clone(), control.clone());
+    let subscriber = tracing_subscriber::registry().with(layers(format, &control, terminal, &clock, &lines));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
+    if format == Format::Json {
+        access.install();
+    }
     Ok((control, flush))
 }
 
-/// The layers that filter, format and queue: one for access lines, one for everything else.
+/// The layers that filter, format and queue.
 fn layers<S>(
-    settings: &Settings,
+    format: Format,
     control: &Control,
     terminal: bool,
     clock: &Clock,
@@ -112,22 +120,16 @@ fn layers<S>(
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let format = settings
-        .format
-        .unwrap_or(if terminal { Format::Text } else { Format::Json });
     let fmt = || {
         tracing_subscriber::fmt::layer()
             .with_timer(Stamp::new(clock.clone()))
             .with_writer(lines.clone())
     };
     match format {
+        // Access lines are no events there.
         Format::Json => {
             let json = fmt().json().flatten_event(true).with_span_list(false);
-            let access = access::AccessLines::new(clock.clone(), lines.clone());
-            vec![
-                access.with_filter(control.access()).boxed(),
-                json.with_filter(control.others()).boxed(),
-            ]
+            vec![json.with_filter(control.others()).boxed()]
         }
         Format::Text => vec![
             fmt().with_ansi(terminal).with_filter(control.access()).boxed(),
@@ -152,7 +154,7 @@ impl Stamp {
     }
 
     fn write(&self, text: &mut String) {
-        let wall = self.clock.now().wall;
+        let wall = self.clock.wall();
         let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if last.0 != wall / 1000 || last.1.is_empty() {
             let stamp = jiff::Timestamp::from_second((wall / 1000) as i64).unwrap_or_default();

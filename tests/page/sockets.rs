@@ -84,7 +84,10 @@ async fn what_can_not_be_renewed_is_said_and_asks_the_provider_nothing() {
         assert_eq!(world.call("/wrong/dishes"), 503);
         assert_eq!(world.call("/till/v2/x"), 503);
         // It waits for the end of what it finds under way, if only for its notes to be written.
-        assert!(matches!(world.act("POST", "/credentials/wrong/refresh", "{}").status(), 409 | 502));
+        assert!(matches!(
+            world.act("POST", "/credentials/wrong/refresh", "{}").status(),
+            409 | 502
+        ));
         let tries = |world: &World| world.apis.all().map(|api| api.counts().token_requests());
         let before = tries(&world);
         for (name, status, words) in [
