@@ -27,7 +27,8 @@ pub use live::MOST_WATCHERS;
 pub use overview::Overview;
 pub use probes::Probes;
 pub use status::{
-    ConfigStatus, CredentialStatus, LastError, LogStatus, Moment, Readiness, Ready, Status, StoreStatus, TokenEvent,
+    ConfigStatus, CredentialStatus, LastError, LogStatus, Moment, Readiness, Ready, RouteStatus, Status, StoreStatus,
+    TokenEvent,
 };
 pub use watched::{ActionError, Answers, Done, Watched};
 

@@ -6,10 +6,11 @@ use secrecy::ExposeSecret;
 
 use super::{
     flow::{FlowAnswer, FlowAsk, FlowTold},
-    status::{CredentialStatus, Moment, Readiness, Ready, Status, StoreStatus},
+    status::{CredentialStatus, Moment, Readiness, Ready, RouteStatus, Status, StoreStatus},
     watched::{ActionError, Answers, Done, Watched},
 };
 use crate::{
+    assemble::{Program, Routes},
     clock::{Clock, Now},
     credential::browser::RedirectError,
     manager::{Answer, LoginError, Manager, Managers, RenewalError, StoreHealth},
@@ -30,6 +31,7 @@ pub struct Overview {
     clock: Clock,
     started: Now,
     store: Option<(&'static str, StoreHealth)>,
+    routes: Routes,
 }
 
 impl Overview {
@@ -41,13 +43,15 @@ impl Overview {
             started: clock.now(),
             clock,
             store: None,
+            routes: Routes::default(),
         }
     }
 
-    /// Tells of this store too: its kind, and how it is.
-    pub fn over_store(self, store: (&'static str, StoreHealth)) -> Self {
+    /// Tells of this program's store and routes too.
+    pub fn of(self, program: &Program) -> Self {
         Self {
-            store: Some(store),
+            store: Some(program.store()),
+            routes: program.routes(),
             ..self
         }
     }
@@ -92,6 +96,7 @@ impl Watched for Overview {
             store: self.store(),
             log: None,
             credentials,
+            routes: self.routes.load().iter().map(RouteStatus::from).collect(),
         }
     }
 

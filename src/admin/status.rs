@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::manager;
+use crate::{assemble, manager};
 
 /// Whether the program should get requests, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,30 @@ pub struct Status {
     pub log: Option<LogStatus>,
     /// Its credentials.
     pub credentials: Vec<CredentialStatus>,
+    /// Its routes.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route of the config in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// The upstream that it goes to.
+    pub upstream: String,
+    /// The credential that it goes with, if with any.
+    pub credential: Option<String>,
+}
+
+impl From<&assemble::RouteLine> for RouteStatus {
+    fn from(line: &assemble::RouteLine) -> Self {
+        Self {
+            name: line.name.to_string(),
+            upstream: line.upstream.to_string(),
+            credential: line.credential.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 /// The config in use.

@@ -84,6 +84,11 @@ impl Watched for Fake {
                     times: 1,
                 }],
             }],
+            routes: vec![RouteStatus {
+                name: "pos".into(),
+                upstream: "pos".into(),
+                credential: None,
+            }],
         }
     }
 

@@ -104,7 +104,7 @@ async fn run(
     let _ = counter.set(program.metrics.clone());
 
     let (sender, mut wishes) = mpsc::channel(1);
-    let overview = Overview::new(program.current(), program.metrics.clone(), clock).over_store(program.store());
+    let overview = Overview::new(program.current(), program.metrics.clone(), clock).of(&program);
     let watching = Arc::new(Watching::new(overview, source.is_some().then_some(sender), control));
     let serving = Serving::new(sockets.bound().map_err(Failure::failed)?);
     let mut running = Running::start(program, serving, source.clone(), watching.clone()).await?;

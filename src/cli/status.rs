@@ -223,6 +223,7 @@ mod tests {
                 ],
             },
             credentials: vec![live, dead],
+            routes: Vec::new(),
         };
         let mut output = Vec::new();
         write(&status, Moment(1_000_000), &mut output).unwrap();

@@ -119,7 +119,9 @@ async fn what_can_not_be_renewed_is_said_and_asks_the_provider_nothing() {
 async fn traffic_is_told_in_samples_with_what_it_took() {
     beside(|world| {
         let events = Events::open(world.admin);
-        events.until("beat", |beat| beat["totals"]["flow"] == 0);
+        let status = events.until("status", |_| true);
+        let routes = status["routes"].as_array().unwrap();
+        assert!(routes.contains(&serde_json::json!({"name": "wrong", "upstream": "wrong", "credential": "wrong"})));
         for _ in 0..5 {
             assert_eq!(world.call("/flowlu/api/v1/module/crm/lead/list"), 200);
         }

@@ -198,7 +198,9 @@
     const sum = list => list.reduce((one, other) => one + other, 0);
     const [all, no, fails] = [sum(requests), sum(refused), sum(failed)];
     const latest = each.filter(Boolean).at(-1);
-    put(it.total, `${(totals[name] ?? 0).toLocaleString('en')} since the start`);
+    const known = status.routes.find(route => route.name === name);
+    const to = !known || known.upstream === name ? '' : `to ${known.upstream}, `;
+    put(it.total, `${to}${(totals[name] ?? 0).toLocaleString('en')} since the start`);
     const key = JSON.stringify([all, no, fails, latest?.p50_ms, latest?.p95_ms]);
     fill(it.counts, key, () => !all ? ['no requests'] : [make('b', {}, all.toLocaleString('en')), all === 1 ? ' request' : ' requests',
       ...no ? [make('br'), make('span', { className: 'warn' }, `${no} refused`)] : [],
@@ -209,7 +211,10 @@
     it.time.setAttribute('aria-label', latest ? `lately: median ${milliseconds(latest.p50_ms)}, 95th percentile ${milliseconds(latest.p95_ms)}` : 'no requests lately');
   };
   const showRoutes = () => {
-    const names = Object.keys(totals).sort((one, other) => (one === '-') - (other === '-') || one.localeCompare(other));
+    if (!status) return;
+    // Those that no route wanted come last. A route that is gone is told of for as long as it was used lately.
+    const used = name => name === '-' || samples.some(sample => sample.routes.some(route => route.route === name));
+    const names = [...new Set([...status.routes.map(route => route.name), ...Object.keys(totals).filter(used)])].sort((one, other) => (one === '-') - (other === '-') || one.localeCompare(other));
     keep(rows, names, row, by('routes'));
     for (const [name, it] of rows) plotRoute(it, name);
     const minutes = Math.round(Math.max(FEWEST, samples.length) / 30);
