@@ -149,8 +149,12 @@ async fn traffic_is_told_in_samples_with_what_it_took() {
 async fn the_log_is_as_loud_as_was_last_said() {
     beside(|world| {
         let has = |what: &str| world.program.log().contains(what);
-        assert_eq!(world.call("/flow/quiet"), 404);
-        until("the access line", || has("/flow/quiet"));
+        let obtained = |name: &str| {
+            let named = format!("\"obtained tokens\",\"credential\":\"{name}\"");
+            world.program.log().contains(&named)
+        };
+        assert_eq!(world.call("/fluent-integration/api/v4.1/order/1001"), 200);
+        until("tokens", || obtained("fluent_integration"));
         assert!(!has("\"DEBUG\""));
 
         let loud = "trace,hyper=trace,h2=trace,rustls=trace";
@@ -167,14 +171,14 @@ async fn the_log_is_as_loud_as_was_last_said() {
         }
 
         assert_eq!(world.act("PUT", "/log", r#"{"level": "warn"}"#).status(), 200);
-        assert_eq!(world.call("/flow/unheard"), 404);
+        assert_eq!(world.call("/flowlu-oauth/api/v1/module/crm/lead/list"), 200);
         let refused = world.act("PUT", "/log", r#"{"level": "loud"}"#);
         assert_eq!(refused.status(), 400, "{refused:?}");
         assert!(detail(&refused).contains("'loud' is neither a level"), "{refused:?}");
         assert_eq!(world.act("PUT", "/log", r#"{"level": "info"}"#).status(), 200);
-        assert_eq!(world.call("/flow/heard"), 404);
-        until("the access line", || has("/flow/heard"));
-        assert!(!has("/flow/unheard"));
+        assert_eq!(world.call("/fluent/api/v4.1/order/1001"), 200);
+        until("tokens", || obtained("fluent"));
+        assert!(!obtained("flowlu_oauth"));
     })
     .await;
 }

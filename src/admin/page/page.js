@@ -24,7 +24,7 @@
     return element;
   };
   const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
-  const say = (element, text, tone = '') => { element.dataset.tone = tone; put(element, text); };
+  const say = (element, text, tone = '') => { element.dataset.tone = tone; put(element, text.replaceAll('`', '')); };
 
   // What is known.
   let status = null, skew = 0, samples = [], totals = {}, heard = 0, uptime = 0;
@@ -35,7 +35,7 @@
 
   // Text in which commands stand between backticks.
   const marked = text => text.split('`').flatMap((part, nth) => {
-    if (nth % 2 === 0) return part ? [nth ? part : part[0].toUpperCase() + part.slice(1)] : [];
+    if (nth % 2 === 0) return part ? [nth || !/^[a-z]+ /.test(part) ? part : part[0].toUpperCase() + part.slice(1)] : [];
     const code = make('code', {}, part);
     if (!part.startsWith('bearerd ')) return [code];
     const copy = make('button', { type: 'button', title: `Copy “${part}”` }, 'Copy');
@@ -83,7 +83,7 @@
       it.more = make('details', {}, it.summary = make('summary'), it.older = make('ol', { className: 'history' })),
       make('div', { className: 'foot' },
         it.where = make('p', { className: 'where' }),
-        it.renew = make('button', { type: 'button', 'aria-describedby': `said-${name}` }, 'Renew now'),
+        it.renew = make('button', { type: 'button', 'aria-label': `Renew now: ${name}` }, 'Renew now'),
         it.said = make('p', { className: 'said', id: `said-${name}`, role: 'status' })));
     it.renew.addEventListener('click', async () => {
       it.renew.disabled = true;
@@ -132,9 +132,9 @@
     it.box.dataset.tone = it.state.dataset.tone = tone;
     put(it.words, words);
     const tries = at(credential.next_try);
-    put(it.about, about + (tries > now() && !credential.usable ? ` Asked for again in ${span(tries - now())}.` : ''));
+    put(it.about, about + (tries > now() && !credential.usable ? ` Tried again in ${span(tries - now())}.` : ''));
     const [obtained, expires, renews, dies] = [credential.obtained, credential.expires, credential.next_renewal, credential.dies].map(at);
-    const holds = obtained !== null && credential.chain;
+    const holds = obtained !== null && (credential.usable || expires !== null);
     it.token.hidden = !holds;
     put(it.dies, dies ? `${dies > now() ? `A person has to sign in by ${when(dies)} (in ${span(dies - now())}), unless it is renewed before.` : `Its grant ended at ${when(dies)}.`}` : '');
     if (!holds) return;
