@@ -9,6 +9,7 @@ mod connection;
 mod drain;
 mod head_timer;
 mod preface;
+mod seldom;
 mod signal;
 
 pub use accept::serve;
