@@ -28,7 +28,15 @@ pub(super) type Renewed = Result<String, RenewalError>;
 
 /// Those who wait for what comes of a renewal.
 #[derive(Default)]
-pub(super) struct Wishes(Vec<(Option<Position>, oneshot::Sender<Renewed>)>);
+pub(super) struct Wishes(Vec<Wish>);
+
+struct Wish {
+    /// What was held when it was made.
+    before: Option<Position>,
+    /// Whether tokens were asked for since; else it waits for what it found under way.
+    is_asked: bool,
+    answer: oneshot::Sender<Renewed>,
+}
 
 impl Wishes {
     /// Takes a wish in. Whether tokens are to be asked for: they aren't where it isn't time, or where it is being done.
@@ -41,24 +49,33 @@ impl Wishes {
     ) -> bool {
         let why_not = lifecycle.why_not_now(now);
         match &why_not {
-            None | Some(NotNow::UnderWay) => self.0.push((lifecycle.position(), answer)),
+            None | Some(NotNow::UnderWay) => self.0.push(Wish {
+                before: lifecycle.position(),
+                is_asked: why_not.is_none(),
+                answer,
+            }),
             // Whoever asked may have gone.
             Some(not_now) => drop(answer.send(Err(RenewalError::NotNow(not_now_words(spec, not_now, now))))),
         }
         why_not.is_none()
     }
 
-    /// Tells those whose wish has come to an end.
-    pub(super) fn settle(&mut self, lifecycle: &Lifecycle, spec: &Spec, now: Now) {
-        if self.0.is_empty() {
-            return;
-        }
-        for (before, answer) in std::mem::take(&mut self.0) {
-            match outcome(before, lifecycle, spec, now) {
-                Some(outcome) => drop(answer.send(outcome)),
-                None => self.0.push((before, answer)),
+    /// Tells those whose wish has come to an end. Whether tokens are to be asked for now: what was under way has ended,
+    /// well, and was no renewal.
+    pub(super) fn settle(&mut self, lifecycle: &Lifecycle, spec: &Spec, now: Now) -> bool {
+        let mut asks = false;
+        for wish in std::mem::take(&mut self.0) {
+            match outcome(wish.before, lifecycle, spec, now) {
+                Some(Err(_)) if !wish.is_asked && lifecycle.why_not_now(now).is_none() => {
+                    asks = true;
+                    self.0.push(Wish { is_asked: true, ..wish });
+                }
+                // Whoever asked may have gone.
+                Some(outcome) => drop(wish.answer.send(outcome)),
+                None => self.0.push(wish),
             }
         }
+        asks
     }
 }
 

@@ -173,7 +173,9 @@ impl Task {
                 self.history.add(&note, now.wall, self.lifecycle.position(), by_hand);
             }
         }
-        self.wishes.settle(&self.lifecycle, &self.context.spec, now);
+        if self.wishes.settle(&self.lifecycle, &self.context.spec, now) {
+            self.take(Event::Forced);
+        }
     }
 
     fn command(&mut self, command: Command) -> Option<Event> {
