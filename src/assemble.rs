@@ -14,9 +14,9 @@ use tokio::task::AbortHandle;
 use crate::{
     clock::Clock,
     config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
-    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError},
+    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError, StoreHealth},
     metrics::Metrics,
-    name::{CredentialName, ListenerName, UpstreamName},
+    name::{CredentialName, ListenerName, RouteName, UpstreamName},
     proxy::{Router, RouterError, Stack, Target},
     store::{self, Keys, Place, Portable, Retirement, StoreError, TokenStore},
     upstream::{self, SettingsError},
@@ -77,6 +77,7 @@ pub struct Program {
     /// The token managers of the config in use.
     pub managers: Arc<BTreeMap<CredentialName, Manager>>,
     current: Managers,
+    routes: Routes,
     environment: Environment,
     closing: Closing,
     /// What the next config is compared with.
@@ -85,6 +86,20 @@ pub struct Program {
     portable: Option<Arc<dyn Portable>>,
     retiring: Option<Retiring>,
 }
+
+/// A route of the config in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteLine {
+    /// Its name.
+    pub name: RouteName,
+    /// Where it goes.
+    pub upstream: UpstreamName,
+    /// With which credential, if with any.
+    pub credential: Option<CredentialName>,
+}
+
+/// The routes of the config in use, and of every config to come.
+pub type Routes = Arc<ArcSwap<Vec<RouteLine>>>;
 
 /// The config in use, and what was made of it.
 struct Running {
@@ -143,6 +158,7 @@ impl Program {
             metrics,
             current: managers.clone().into(),
             managers,
+            routes: Routes::default(),
             environment,
             closing,
             running: Running {
@@ -166,6 +182,22 @@ impl Program {
     /// The token managers of now and of every config to come.
     pub fn current(&self) -> Managers {
         self.current.clone()
+    }
+
+    /// The routes of now and of every config to come, by name.
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// The kind of store that tokens are kept in, as the config names it, and how it is.
+    pub fn store(&self) -> (&'static str, StoreHealth) {
+        let kind = match self.running.state {
+            State::Memory => "memory",
+            State::Sqlite { .. } => "sqlite",
+            State::Postgres { .. } => "postgres",
+            State::Redis(_) => "redis",
+        };
+        (kind, self.environment.store_health.clone())
     }
 
     /// Forgets subjects that have been idle for so long, from now on: those that sign in again without a person when

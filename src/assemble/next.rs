@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use arc_swap::ArcSwap;
 use secrecy::ExposeSecret;
 
-use super::{AssembleError, Program, proxy, tls};
+use super::{AssembleError, Program, RouteLine, proxy, tls};
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential, Listener, Upstream},
+    config::checked::{Bind, Config, Credential, Listener, Route, Upstream},
     manager::Manager,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{Limits, ListenerContext, Router, Stack, Target, stack},
@@ -175,6 +175,8 @@ impl Program {
             };
             managers.insert(name.clone(), manager);
         }
+        let mut lines: Vec<_> = config.routes.iter().map(line).collect();
+        lines.sort_by(|one, other| one.name.cmp(&other.name));
         let mut routers = Vec::new();
         for (name, listener) in config.listeners {
             let router = Router::new(&name, &listener, &config.routes, &targets, &managers)?;
@@ -217,6 +219,7 @@ impl Program {
         self.admin = config.admin;
         self.managers = Arc::new(managers);
         self.current.replace(self.managers.clone());
+        self.routes.store(Arc::new(lines));
         for name in &change.gone {
             self.metrics.forget(name);
         }
@@ -235,6 +238,14 @@ impl Program {
             credential: name.clone(),
             source,
         })
+    }
+}
+
+fn line(route: &Route) -> RouteLine {
+    RouteLine {
+        name: route.name.clone(),
+        upstream: route.upstream.clone(),
+        credential: route.credential.clone(),
     }
 }
 

@@ -113,6 +113,12 @@ fn invite(addresses: &Addresses, file: &Path, output: &mut dyn Write) -> Result<
         Bind::Tcp(address) => Some(*address),
         Bind::Unix(_) => None,
     });
+    if let Some(Bind::Tcp(admin)) = &addresses.admin {
+        writeln!(
+            output,
+            "\nThe status page, to watch all this in a browser: http://{admin}/"
+        )?;
+    }
     writeln!(
         output,
         "\nTry, in another terminal; the first of each kind signs in, and tokens live for seconds:"

@@ -95,7 +95,8 @@ async fn run(
             metrics.log_dropped();
         }
     };
-    let _flush = log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    let (control, _flush) =
+        log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
     let program = Program::build(loaded.config, clock.clone())
         .await
         .map_err(Failure::failed)?;
@@ -103,8 +104,8 @@ async fn run(
     let _ = counter.set(program.metrics.clone());
 
     let (sender, mut wishes) = mpsc::channel(1);
-    let overview = Overview::new(program.current(), program.metrics.clone(), clock);
-    let watching = Arc::new(Watching::new(overview, source.is_some().then_some(sender)));
+    let overview = Overview::new(program.current(), program.metrics.clone(), clock).of(&program);
+    let watching = Arc::new(Watching::new(overview, source.is_some().then_some(sender), control));
     let serving = Serving::new(sockets.bound().map_err(Failure::failed)?);
     let mut running = Running::start(program, serving, source.clone(), watching.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");

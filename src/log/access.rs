@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{ACCESS, Stamp, writer::Lines};
+use super::{ACCESS, Control, Stamp, writer::Lines};
 use crate::clock::Clock;
 
 thread_local! {
@@ -72,15 +72,15 @@ impl AccessLine<'_> {
 pub(super) struct AccessLines {
     stamp: Stamp,
     lines: Lines,
-    is_wanted: bool,
+    control: Control,
 }
 
 impl AccessLines {
-    pub(super) fn new(clock: Clock, lines: Lines, is_wanted: bool) -> Self {
+    pub(super) fn new(clock: Clock, lines: Lines, control: Control) -> Self {
         Self {
             stamp: Stamp::new(clock),
             lines,
-            is_wanted,
+            control,
         }
     }
 
@@ -90,7 +90,7 @@ impl AccessLines {
     }
 
     pub(super) fn write(&self, line: &AccessLine<'_>) {
-        if !self.is_wanted {
+        if !self.control.writes_access() {
             return;
         }
         LINE.with_borrow_mut(|json| {
