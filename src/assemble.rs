@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
+    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Traces, Upstream},
     manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError},
     metrics::Metrics,
     name::{CredentialName, ListenerName, UpstreamName},
@@ -91,6 +91,7 @@ struct Running {
     state: State,
     state_keys: Vec<SecretString>,
     log: Option<Log>,
+    traces: Option<Option<Traces>>,
     /// Whose idle subjects are forgotten, and after how long.
     forgotten: Option<(Vec<CredentialName>, Duration)>,
     credentials: BTreeMap<CredentialName, Credential>,
@@ -149,6 +150,7 @@ impl Program {
                 state: config.state.clone(),
                 state_keys: config.state_keys.clone(),
                 log: None,
+                traces: None,
                 forgotten: None,
                 credentials: BTreeMap::new(),
                 upstreams: BTreeMap::new(),

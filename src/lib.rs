@@ -5,7 +5,7 @@
 //! | floor | room | what lives there |
 //! | --- | --- | --- |
 //! | 0 | [`clock`] [`name`] | time, read in one place; typed names |
-//! | 1 | [`template`] [`metrics`] [`log`] | `${scope:name}`; the metric families; the log's writer |
+//! | 1 | [`template`] [`metrics`] [`log`] `traces` | `${scope:name}`; the metric families; the log's writer; spans (feature `otlp`) |
 //! | 2 | [`credential`] | grants, replies, placements and the lifecycle: pure decisions |
 //! | 3 | [`config`] [`store`] [`upstream`] | what the operator wrote; where chains live; connections |
 //! | 4 | [`manager`] | the token manager |
@@ -30,4 +30,6 @@ pub mod proxy;
 pub mod serve;
 pub mod store;
 pub mod template;
+#[cfg(feature = "otlp")]
+pub mod traces;
 pub mod upstream;

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("template", 1),
     ("metrics", 1),
     ("log", 1),
+    ("traces", 1),
     ("credential", 2),
     ("config", 3),
     ("store", 3),

@@ -1,5 +1,7 @@
 //! `bearerd run`: the proxy.
 
+#[cfg(feature = "otlp")]
+mod collector;
 mod reload;
 mod serving;
 mod source;
@@ -96,6 +98,8 @@ async fn run(
         }
     };
     let _flush = log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    #[cfg(feature = "otlp")]
+    let traces = collector::start(loaded.config.traces.as_ref())?;
     let program = Program::build(loaded.config, clock.clone())
         .await
         .map_err(Failure::failed)?;
@@ -160,6 +164,8 @@ async fn run(
     }
     // Those that have not ended by then end with the runtime.
     let _ = tokio::time::timeout(PROBES_DEADLINE, serving.drain_watchers()).await;
+    #[cfg(feature = "otlp")]
+    collector::stop(traces).await;
     tracing::info!("ended");
     Ok(())
 }

@@ -1,0 +1,56 @@
+//! Tells a request's span which route it has.
+
+use std::task::{Context as Task, Poll};
+
+use http::Request;
+use opentelemetry::{Context, KeyValue, trace::TraceContextExt};
+use tower::{Layer, Service};
+
+use crate::proxy::route::Matched;
+
+/// A layer within the one that finds routes.
+pub(in crate::proxy) const fn of_routes() -> RoutesLayer {
+    RoutesLayer
+}
+
+/// Makes [`Routes`].
+#[derive(Debug, Clone, Copy)]
+pub(in crate::proxy) struct RoutesLayer;
+
+impl<S> Layer<S> for RoutesLayer {
+    type Service = Routes<S>;
+
+    fn layer(&self, inner: S) -> Routes<S> {
+        Routes(inner)
+    }
+}
+
+/// Names the current span after its request's route.
+#[derive(Debug, Clone)]
+pub(in crate::proxy) struct Routes<S>(S);
+
+impl<S, B> Service<Request<B>> for Routes<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Task<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        Context::map_current(|current| {
+            let span = current.span();
+            if let Some(matched) = request.extensions().get::<Matched>().filter(|_| span.is_recording()) {
+                let entry = &matched.entry;
+                span.update_name(format!("{} {}", request.method(), entry.name));
+                span.set_attribute(KeyValue::new("bearerd.route", entry.name.to_string()));
+                span.set_attribute(KeyValue::new("bearerd.upstream", entry.target.name.to_string()));
+            }
+        });
+        self.0.call(request)
+    }
+}
