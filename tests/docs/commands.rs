@@ -26,7 +26,18 @@ const PATIENCE: &str = "100";
 
 /// What begins a line of a shell.
 const COMMANDS: [&str; 12] = [
-    "bearerd ", "cargo ", "curl ", "docker ", "kubectl ", "systemctl ", "install ", "export ", "systemd-", "sqlite3 ", "kill ", "sudo ",
+    "bearerd ",
+    "cargo ",
+    "curl ",
+    "docker ",
+    "kubectl ",
+    "systemctl ",
+    "install ",
+    "export ",
+    "systemd-",
+    "sqlite3 ",
+    "kill ",
+    "sudo ",
 ];
 
 /// A session's own directories lie over the machine's, in memory. `$1` is a directory for that.
@@ -70,7 +81,10 @@ fn is_possible() -> bool {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    assert!(env::var_os("BEARERD_TESTS_DEMAND").is_none(), "namespaces can't be had: {why}");
+    assert!(
+        env::var_os("BEARERD_TESTS_DEMAND").is_none(),
+        "namespaces can't be had: {why}"
+    );
     let _ = writeln!(std::io::stderr(), "skipped: namespaces can't be had: {why}");
     false
 }
@@ -146,30 +160,51 @@ fn every_block_of_commands_runs() {
     }
     let mut sessions: BTreeMap<(String, usize), Vec<Block>> = BTreeMap::new();
     for block in all_blocks().into_iter().filter(|block| block.language == "sh") {
-        sessions.entry((block.page.clone(), block.section)).or_default().push(block);
+        sessions
+            .entry((block.page.clone(), block.section))
+            .or_default()
+            .push(block);
     }
     let only = env::var("BEARERD_DOCS_ONLY").unwrap_or_default();
-    let sessions: Vec<_> = sessions.into_values().filter(|blocks| blocks[0].place().contains(&only)).collect();
+    let sessions: Vec<_> = sessions
+        .into_values()
+        .filter(|blocks| blocks[0].place().contains(&only))
+        .collect();
     let blocks: usize = sessions.iter().map(Vec::len).sum();
     assert!(blocks >= 15 || !only.is_empty(), "only {blocks} blocks were found");
     // Two at a time: most of a session is waiting.
-    let halves: Vec<Vec<_>> = (0..2).map(|half| sessions.iter().skip(half).step_by(2).collect()).collect();
+    let halves: Vec<Vec<_>> = (0..2)
+        .map(|half| sessions.iter().skip(half).step_by(2).collect())
+        .collect();
     let failed: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = halves
             .into_iter()
-            .map(|half| scope.spawn(move || half.into_iter().filter_map(|blocks| run(blocks).err()).collect::<Vec<_>>()))
+            .map(|half| {
+                scope.spawn(move || {
+                    half.into_iter()
+                        .filter_map(|blocks| run(blocks).err())
+                        .collect::<Vec<_>>()
+                })
+            })
             .collect();
         running.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    let _ = writeln!(std::io::stderr(), "{blocks} blocks of commands ran, in {} sessions", sessions.len());
+    let _ = writeln!(
+        std::io::stderr(),
+        "{blocks} blocks of commands ran, in {} sessions",
+        sessions.len()
+    );
 }
 
 #[test]
 fn what_is_not_run_says_why() {
     let mut unsaid = Vec::new();
     for block in all_blocks() {
-        let has_commands = block.text.lines().any(|line| COMMANDS.iter().any(|command| line.trim_start().starts_with(command)));
+        let has_commands = block
+            .text
+            .lines()
+            .any(|line| COMMANDS.iter().any(|command| line.trim_start().starts_with(command)));
         let is_well = match block.language.as_str() {
             "sh" => block.note("not run").is_none(),
             "console" => block.note("not run").is_some_and(|why| why.len() > 10),
@@ -180,5 +215,9 @@ fn what_is_not_run_says_why() {
             unsaid.push(block.place());
         }
     }
-    assert_eq!(unsaid, [] as [&str; 0], "commands are `sh`, or `console` with a reason why they are not run");
+    assert_eq!(
+        unsaid,
+        [] as [&str; 0],
+        "commands are `sh`, or `console` with a reason why they are not run"
+    );
 }

@@ -10,10 +10,19 @@ fn every_block_of_yaml_is_a_good_config() {
     let configs: Vec<_> = blocks.iter().filter(|block| block.language == "yaml").collect();
     assert!(configs.len() >= 6, "only {} were found", configs.len());
     for block in configs {
-        let variables = block.text.split("${env:").skip(1).filter_map(|rest| rest.split_once('}'));
-        let env = variables.map(|(name, _)| (name.to_owned(), "value".to_owned())).collect();
+        let variables = block
+            .text
+            .split("${env:")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('}'));
+        let env = variables
+            .map(|(name, _)| (name.to_owned(), "value".to_owned()))
+            .collect();
         let text = block.text.clone();
-        let authority = rcgen::generate_simple_self_signed(["api.example".into()]).unwrap().cert.pem();
+        let authority = rcgen::generate_simple_self_signed(["api.example".into()])
+            .unwrap()
+            .cert
+            .pem();
         let surroundings = Surroundings {
             env,
             read: Box::new(move |path| match path.extension().and_then(|end| end.to_str()) {
@@ -24,6 +33,9 @@ fn every_block_of_yaml_is_a_good_config() {
         };
         let loaded = config::load(&["bearerd.yaml".into()], &surroundings);
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}:\n{faults}", block.place()));
-        assert_eq!(loaded.warnings, [], "{}", block.place());
+        // A part, to be laid over others, has no routes of its own.
+        let mut warnings = loaded.warnings.iter().map(ToString::to_string);
+        let other = warnings.find(|warning| !warning.contains("there are no routes"));
+        assert_eq!(other, None, "{}", block.place());
     }
 }

@@ -11,12 +11,19 @@ const PAGE: &str = "docs/failures.md";
 /// The rows of the table under this heading, as cells.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let page = text(PAGE);
-    let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let (_, section) = page
+        .split_once(&format!("\n## {heading}\n"))
+        .unwrap_or_else(|| panic!("no heading {heading}"));
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| "));
     // The head of the table and its rule come first.
     rows.skip(2)
-        .map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
+        .map(|row| {
+            row.trim_matches('|')
+                .split(" | ")
+                .map(|cell| cell.trim().to_owned())
+                .collect()
+        })
         .collect()
 }
 
@@ -29,7 +36,9 @@ fn every_code_stands_in_the_table_and_no_other() {
         told.insert(code.trim_matches('`').to_owned(), status.to_owned());
         assert!(row[1..].iter().all(|cell| cell.len() > 10), "{row:?}");
     }
-    let codes = Code::ALL.iter().map(|code| (code.as_str().to_owned(), code.status().as_u16().to_string()));
+    let codes = Code::ALL
+        .iter()
+        .map(|code| (code.as_str().to_owned(), code.status().as_u16().to_string()));
     assert_eq!(told, codes.collect());
 }
 
@@ -38,16 +47,23 @@ fn every_code_of_the_readme_is_one() {
     let readme = text("README.md");
     let (_, section) = readme.split_once("\n## Answers of its own\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
-    let told = section.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let told = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'));
     let mut told: Vec<(String, String)> = told
         .flat_map(|row| {
             let mut cells = row.trim_matches('|').split('|').map(str::trim);
             let (status, codes) = (cells.next().unwrap().to_owned(), cells.next().unwrap());
-            codes.split(' ').map(move |code| (status.clone(), code.trim_matches('`').to_owned())).collect::<Vec<_>>()
+            codes
+                .split(' ')
+                .map(move |code| (status.clone(), code.trim_matches('`').to_owned()))
+                .collect::<Vec<_>>()
         })
         .collect();
     told.sort();
-    let codes = Code::ALL.iter().map(|code| (code.status().as_u16().to_string(), code.as_str().to_owned()));
+    let codes = Code::ALL
+        .iter()
+        .map(|code| (code.status().as_u16().to_string(), code.as_str().to_owned()));
     let mut codes: Vec<_> = codes.collect();
     codes.sort();
     assert_eq!(told, codes);
@@ -58,4 +74,30 @@ fn every_exit_code_stands_in_the_table_and_no_other() {
     let told: Vec<u8> = rows("Exit codes").iter().map(|row| row[0].parse().unwrap()).collect();
     // 130 and 143 would be a signal's; bearerd ends in order at both.
     assert_eq!(told, bearerd::cli::EXIT_CODES);
+}
+
+/// The text of every source.
+fn sources(folder: &std::path::Path, into: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, into),
+            false => into.push_str(&std::fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn every_log_line_of_the_table_is_one() {
+    let mut source = String::new();
+    sources(&crate::markdown::root().join("src"), &mut source);
+    let lines = rows("Log lines");
+    assert!(lines.len() > 10);
+    for row in lines {
+        let words = row[0].trim_matches('`');
+        assert!(
+            source.contains(&format!("\"{words}")),
+            "no line of the log begins with: {words}"
+        );
+    }
 }

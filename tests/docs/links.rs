@@ -11,7 +11,9 @@ fn fragments(page: &str) -> BTreeSet<String> {
     headings
         .map(|line| {
             let words = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            let kept = words
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
@@ -31,12 +33,21 @@ fn every_link_leads_somewhere() {
             }
             seen += 1;
             let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
-            let full = if path.is_empty() { root().join(&page) } else { root().join(&folder).join(path) };
+            let full = if path.is_empty() {
+                root().join(&page)
+            } else {
+                root().join(&folder).join(path)
+            };
             let Ok(full) = full.canonicalize() else {
                 wrong.push(format!("{page}: {target}: no such file"));
                 continue;
             };
-            let name = full.strip_prefix(root().canonicalize().unwrap()).unwrap().to_str().unwrap().to_owned();
+            let name = full
+                .strip_prefix(root().canonicalize().unwrap())
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             if !fragment.is_empty() && !fragments(&name).contains(fragment) {
                 wrong.push(format!("{page}: {target}: no such heading"));
             }
@@ -51,6 +62,9 @@ fn every_page_is_linked_from_another() {
     let all: String = pages().iter().map(|page| text(page)).collect();
     for page in pages().iter().filter(|page| *page != "README.md") {
         let name = page.trim_start_matches("docs/");
-        assert!(all.contains(&format!("({name}")) || all.contains(&format!("(docs/{name}")), "{page}");
+        assert!(
+            all.contains(&format!("({name}")) || all.contains(&format!("(docs/{name}")),
+            "{page}"
+        );
     }
 }

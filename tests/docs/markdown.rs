@@ -40,7 +40,10 @@ pub(crate) fn text(page: &str) -> String {
 pub(crate) fn pages() -> Vec<String> {
     let entries = fs::read_dir(root().join("docs")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut pages: Vec<String> = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+    let mut pages: Vec<String> = names
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("docs/{name}"))
+        .collect();
     pages.push("README.md".into());
     pages.sort();
     assert!(pages.len() >= 10, "{pages:?}");
@@ -59,7 +62,11 @@ pub(crate) fn blocks(page: &str, text: &str) -> Vec<Block> {
     let mut lines = text.lines().enumerate();
     while let Some((nth, line)) = lines.next() {
         if let Some(language) = line.strip_prefix("```") {
-            let inside: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
+            let inside: Vec<&str> = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != "```")
+                .collect();
             found.push(Block {
                 page: page.into(),
                 line: nth + 1,
@@ -71,7 +78,9 @@ pub(crate) fn blocks(page: &str, text: &str) -> Vec<Block> {
         } else if let Some(begun) = line.strip_prefix("<!--") {
             let mut comment = begun.to_owned();
             while !comment.ends_with("-->") {
-                let (_, more) = lines.next().unwrap_or_else(|| panic!("{page}:{}: a comment without end", nth + 1));
+                let (_, more) = lines
+                    .next()
+                    .unwrap_or_else(|| panic!("{page}:{}: a comment without end", nth + 1));
                 comment = format!("{comment}\n{more}");
             }
             let comment = comment.trim_end_matches("-->");
@@ -90,8 +99,17 @@ pub(crate) fn blocks(page: &str, text: &str) -> Vec<Block> {
 fn blocks_are_found_with_their_notes() {
     let page = "# a\n\n<!-- says: x: y -->\n<!-- before:\nb\nc\n-->\n```sh\nd\n```\n<!-- says: z -->\nwords\n```text\n# no heading\n```\n## e\n```sh\nf\n```\n";
     let found = blocks("p", page);
-    let told: Vec<_> = found.iter().map(|block| (block.section, &*block.language, &*block.text)).collect();
-    assert_eq!(told, [(1, "sh", "d\n"), (1, "text", "# no heading\n"), (2, "sh", "f\n")]);
-    assert_eq!((found[0].note("says"), found[0].note("before")), (Some("x: y"), Some("b\nc")));
+    let told: Vec<_> = found
+        .iter()
+        .map(|block| (block.section, &*block.language, &*block.text))
+        .collect();
+    assert_eq!(
+        told,
+        [(1, "sh", "d\n"), (1, "text", "# no heading\n"), (2, "sh", "f\n")]
+    );
+    assert_eq!(
+        (found[0].note("says"), found[0].note("before")),
+        (Some("x: y"), Some("b\nc"))
+    );
     assert_eq!((found[0].line, found[1].notes.len()), (8, 0));
 }

@@ -47,7 +47,8 @@ fn definition<'s>(schema: &'s Value, root: &'s Value) -> (Option<&'s str>, &'s V
 /// The words of a choice without settings: each value and what it means.
 fn choices(schema: &Value) -> Option<Vec<(&str, &str)>> {
     let all = schema["oneOf"].as_array()?.iter();
-    all.map(|one| Some((one["const"].as_str()?, one["description"].as_str()?))).collect()
+    all.map(|one| Some((one["const"].as_str()?, one["description"].as_str()?)))
+        .collect()
 }
 
 /// The alternatives of a schema that has some, else itself.
@@ -67,11 +68,26 @@ fn sections(root: &Value) -> Vec<(String, Section<'_>)> {
             known.paths.push(path);
             return;
         }
-        found.push((name.to_owned(), Section { paths: vec![path.clone()], schema }));
-        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        found.push((
+            name.to_owned(),
+            Section {
+                paths: vec![path.clone()],
+                schema,
+            },
+        ));
+        let below = |key: &str| {
+            if path.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{path}.{key}")
+            }
+        };
         for one in alternatives(schema) {
             for (key, property) in one["properties"].as_object().into_iter().flatten() {
-                let (values, end) = match (property["additionalProperties"].is_object(), property["items"].is_object()) {
+                let (values, end) = match (
+                    property["additionalProperties"].is_object(),
+                    property["items"].is_object(),
+                ) {
                     (true, _) => (&property["additionalProperties"], ".NAME"),
                     (_, true) => (&property["items"], "[]"),
                     _ => (property, ""),
@@ -89,7 +105,7 @@ fn sections(root: &Value) -> Vec<(String, Section<'_>)> {
     found
 }
 
-fn heading(section: &Section<'_>) -> &str {
+fn heading<'a>(section: &'a Section<'_>) -> &'a str {
     match section.paths[0].as_str() {
         "" => "The top",
         path => path,
@@ -98,7 +114,9 @@ fn heading(section: &Section<'_>) -> &str {
 
 fn fragment(heading: &str) -> String {
     let kept = heading.to_lowercase();
-    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    let kept = kept
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
@@ -119,7 +137,10 @@ fn kind(schema: &Value, root: &Value, sections: &[(String, Section<'_>)]) -> Str
         return format!("list of {}", kind(&schema["items"], root, sections));
     }
     if schema["additionalProperties"].is_object() {
-        return format!("mapping of names to {}", kind(&schema["additionalProperties"], root, sections));
+        return format!(
+            "mapping of names to {}",
+            kind(&schema["additionalProperties"], root, sections)
+        );
     }
     match &schema["type"] {
         Value::String(kind) => match kind.as_str() {
@@ -140,11 +161,16 @@ fn kind(schema: &Value, root: &Value, sections: &[(String, Section<'_>)]) -> Str
 
 /// What a key means, and what holds without it.
 fn meaning(at: &str, schema: &Value, root: &Value) -> (String, String) {
-    let described = schema["description"].as_str().unwrap_or_else(|| panic!("{at} isn't described"));
+    let described = schema["description"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{at} isn't described"));
     let described = described.replace('\n', " ");
     let (mut words, absent) = match (described.split_once(" Absent: "), described.split_once(" Required")) {
         (Some((words, absent)), _) => (words.to_owned(), Some(absent.trim_end_matches('.').to_owned())),
-        (None, Some((words, absent))) => (words.to_owned(), Some(format!("required{}", absent.trim_end_matches('.')))),
+        (None, Some((words, absent))) => (
+            words.to_owned(),
+            Some(format!("required{}", absent.trim_end_matches('.'))),
+        ),
         (None, None) => (described.clone(), None),
     };
     for (value, about) in choices(definition(schema, root).1).unwrap_or_default() {
@@ -167,7 +193,10 @@ fn render(root: &Value) -> String {
     let cell = |text: &str| text.replace('|', "\\|");
     for (_, section) in &sections {
         let _ = write!(page, "\n## {}\n", heading(section));
-        let about = section.schema["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let about = section.schema["description"]
+            .as_str()
+            .unwrap_or_default()
+            .replace('\n', " ");
         let _ = write!(page, "\n{about}\n");
         if let Some(others) = section.paths.get(1..).filter(|others| !others.is_empty()) {
             let others: Vec<String> = others.iter().map(|path| format!("`{path}`")).collect();
@@ -176,8 +205,14 @@ fn render(root: &Value) -> String {
         page.push('\n');
         let alternatives = alternatives(section.schema);
         for word in alternatives.iter().filter(|one| !one["properties"].is_object()) {
-            let value = word["const"].as_str().map_or_else(|| "Text".to_owned(), |word| format!("The word `{word}`"));
-            let _ = writeln!(page, "{value}: {} Or one of the mappings:\n", word["description"].as_str().unwrap());
+            let value = word["const"]
+                .as_str()
+                .map_or_else(|| "Text".to_owned(), |word| format!("The word `{word}`"));
+            let _ = writeln!(
+                page,
+                "{value}: {} Or one of the mappings:\n",
+                word["description"].as_str().unwrap()
+            );
         }
         page.push_str("| key | type | without it | meaning |\n| --- | --- | --- | --- |\n");
         for one in alternatives {
@@ -185,7 +220,13 @@ fn render(root: &Value) -> String {
                 let at = format!("{}.{key}", heading(section));
                 let (words, default) = meaning(&at, property, root);
                 let kind = kind(property, root, &sections);
-                let _ = writeln!(page, "| `{key}` | {} | {} | {} |", cell(&kind), cell(&default), cell(&words));
+                let _ = writeln!(
+                    page,
+                    "| `{key}` | {} | {} | {} |",
+                    cell(&kind),
+                    cell(&default),
+                    cell(&words)
+                );
             }
         }
     }
@@ -198,7 +239,11 @@ fn the_page_is_the_schemas() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(root().join(PAGE), &page).unwrap();
     }
-    assert_eq!(text(PAGE), page, "{PAGE} is out of step: UPDATE_DOCS=1 cargo test --test docs");
+    assert_eq!(
+        text(PAGE),
+        page,
+        "{PAGE} is out of step: UPDATE_DOCS=1 cargo test --test docs"
+    );
 }
 
 /// Where each definition with defaults stands, in a config that has it: the rest is around it.
@@ -206,8 +251,16 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("Listener", "listeners.a", "listeners: { a: { bind: '127.0.0.1:0' } }"),
     ("Probes", "probes", "probes: { bind: '127.0.0.1:0' }"),
     ("State", "state", "state: { url: 'redis://127.0.0.1' }"),
-    ("Upstream", "upstreams.a", "upstreams: { a: { url: 'https://a.example' } }"),
-    ("Limits", "upstreams.a.limits", "upstreams: { a: { url: 'https://a.example' } }"),
+    (
+        "Upstream",
+        "upstreams.a",
+        "upstreams: { a: { url: 'https://a.example' } }",
+    ),
+    (
+        "Limits",
+        "upstreams.a.limits",
+        "upstreams: { a: { url: 'https://a.example' } }",
+    ),
     (
         "Rate",
         "upstreams.a.limits.rate",
@@ -262,13 +315,18 @@ const PLACES: &[(&str, &str, &str)] = &[
 fn told(yaml: &str, set: Option<(&str, &str)>) -> String {
     let yaml = match set {
         // These are of Redis alone.
-        Some((path, _)) if path.starts_with("state.") && path != "state.store" => yaml.replace("url", "store: redis, url"),
+        Some((path, _)) if path.starts_with("state.") && path != "state.store" => {
+            yaml.replace("url", "store: redis, url")
+        }
         Some(("state.store", _)) => "state: {}".to_owned(),
         _ => yaml.to_owned(),
     };
     let load = |set: Option<(&str, &str)>| {
         let variable = |(path, value): (&str, &str)| {
-            (format!("BEARERD__{}", path.replace('.', "__").to_uppercase()), value.to_owned())
+            (
+                format!("BEARERD__{}", path.replace('.', "__").to_uppercase()),
+                value.to_owned(),
+            )
         };
         let yaml = yaml.clone();
         let surroundings = Surroundings {
@@ -276,7 +334,10 @@ fn told(yaml: &str, set: Option<(&str, &str)>) -> String {
             read: Box::new(move |_| Ok(yaml.clone().into_bytes())),
         };
         let loaded = config::load(&["bearerd.yaml".into()], &surroundings);
-        format!("{:?}", loaded.unwrap_or_else(|faults| panic!("{set:?}: {faults}")).config)
+        format!(
+            "{:?}",
+            loaded.unwrap_or_else(|faults| panic!("{set:?}: {faults}")).config
+        )
     };
     let (without, with) = (load(None), load(set));
     assert_eq!(without, with, "{set:?} is no default");

@@ -117,7 +117,9 @@ impl Sender {
         };
         let failed = self.fails.swap(why.is_some(), Ordering::Relaxed);
         match why {
-            Some(why) if !failed => tracing::warn!(%why, "traces can't be delivered, and are lost meanwhile: see traces.otlp"),
+            Some(why) if !failed => {
+                tracing::warn!(%why, "traces can't be delivered, and are lost meanwhile: see traces.otlp")
+            }
             None if failed => tracing::info!("traces are delivered again"),
             _ => {}
         }

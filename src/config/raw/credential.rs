@@ -359,7 +359,10 @@ impl JsonSchema for Sign {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut status = generator.subschema_for::<u16>();
-        status.insert("description".into(), "The status. Required, for a sign that is no code.".into());
+        status.insert(
+            "description".into(),
+            "The status. Required, for a sign that is no code.".into(),
+        );
         json_schema!({
             "description": "A sign in an answer: an error's code, or a status and, where given, one field of its body.",
             "anyOf": [

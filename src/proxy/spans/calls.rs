@@ -62,7 +62,11 @@ where
             KeyValue::new("server.address", authority.host().to_owned()),
             KeyValue::new("bearerd.upstream", outbound.target.name.to_string()),
         ];
-        attributes.extend(authority.port_u16().map(|port| KeyValue::new("server.port", i64::from(port))));
+        attributes.extend(
+            authority
+                .port_u16()
+                .map(|port| KeyValue::new("server.port", i64::from(port))),
+        );
         let span = tracer
             .span_builder(method.to_owned())
             .with_kind(SpanKind::Client)

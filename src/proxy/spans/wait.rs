@@ -10,9 +10,7 @@ use opentelemetry::{
 use crate::{manager::TokenError, proxy::ProxyError, traces};
 
 /// Waits within a span of its own, inside the current one.
-pub(in crate::proxy) async fn waiting<T>(
-    wait: impl Future<Output = Result<T, TokenError>>,
-) -> Result<T, TokenError> {
+pub(in crate::proxy) async fn waiting<T>(wait: impl Future<Output = Result<T, TokenError>>) -> Result<T, TokenError> {
     let Some(tracer) = traces::tracer() else {
         return wait.await;
     };
