@@ -1,7 +1,7 @@
 //! Every block of commands runs as it is written.
 //!
 //! The blocks under one heading are one session of bash, from an empty directory that has the repository's `deploy`,
-//! `config` and `docs` in it; `bearerd` is on the path. Each session has network, processes, `/etc`, `/usr` and `/var`
+//! `config` and `docs` in it; `bearerd` is on the path. Each session has network, processes, `/etc`, `/usr`, `/var` and `/run`
 //! of its own, so ports are free and nothing that it installs stays. Comments right above a block say more:
 //!
 //! - `<!-- before: COMMANDS -->` is run first: what a reader has and a session hasn't;
@@ -43,7 +43,7 @@ const COMMANDS: [&str; 12] = [
 /// A session's own directories lie over the machine's, in memory. `$1` is a directory for that.
 const STAGE: &str = r#"
 mount -t tmpfs over "$1"
-for place in etc usr var; do
+for place in etc usr var run; do
   mkdir -p "$1/$place/upper" "$1/$place/work"
   mount -t overlay over -o "lowerdir=/$place,upperdir=$1/$place/upper,workdir=$1/$place/work" "/$place"
 done
@@ -100,7 +100,9 @@ fn script(blocks: &[Block]) -> String {
             Some(ready) => script += &format!(" &\nuntil_it_does {}\n", quoted(ready)),
             None => script += "\n",
         }
-        script += &format!("said {nth} {}\n", quoted(block.note("says").unwrap_or_default()));
+        if let Some(words) = block.note("says") {
+            script += &format!("said {nth} {}\n", quoted(words));
+        }
     }
     script
 }
@@ -120,7 +122,9 @@ fn run(blocks: &[Block]) -> Result<(), String> {
     let place = tempfile::tempdir().unwrap();
     let work = place.path().join("work");
     fs::create_dir_all(&work).unwrap();
-    fs::create_dir_all(place.path().join("over")).unwrap();
+    for name in ["over", "tmp"] {
+        fs::create_dir_all(place.path().join(name)).unwrap();
+    }
     furnish(&work);
     fs::write(place.path().join("session"), script(blocks)).unwrap();
     let mut path = work.join("target/release").into_os_string();
@@ -137,6 +141,8 @@ fn run(blocks: &[Block]) -> Result<(), String> {
         .env_clear()
         .env("PATH", path)
         .env("HOME", &work)
+        // Process numbers are the session's own, so names made of them would be taken twice.
+        .env("TMPDIR", place.path().join("tmp"))
         .env("OUT", place.path().join("out"))
         .current_dir(&work)
         .stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! Every block of YAML is a config, whole or to be laid over others, and loads.
+//! Every block of YAML is a config and loads; one that is a part of one, over what `<!-- over: CONFIG -->` has.
 
 use bearerd::config::{self, Surroundings};
 
@@ -18,7 +18,7 @@ fn every_block_of_yaml_is_a_good_config() {
         let env = variables
             .map(|(name, _)| (name.to_owned(), "value".to_owned()))
             .collect();
-        let text = block.text.clone();
+        let (text, below) = (block.text.clone(), block.note("over").unwrap_or("{}").to_owned());
         let authority = rcgen::generate_simple_self_signed(["api.example".into()])
             .unwrap()
             .cert
@@ -26,12 +26,13 @@ fn every_block_of_yaml_is_a_good_config() {
         let surroundings = Surroundings {
             env,
             read: Box::new(move |path| match path.extension().and_then(|end| end.to_str()) {
+                Some("yaml") if path.starts_with("below.yaml") => Ok(below.clone().into_bytes()),
                 Some("yaml") => Ok(text.clone().into_bytes()),
                 Some("pem") => Ok(authority.clone().into_bytes()),
                 _ => Ok(b"a secret of more than thirty-two characters".to_vec()),
             }),
         };
-        let loaded = config::load(&["bearerd.yaml".into()], &surroundings);
+        let loaded = config::load(&["below.yaml".into(), "bearerd.yaml".into()], &surroundings);
         let loaded = loaded.unwrap_or_else(|faults| panic!("{}:\n{faults}", block.place()));
         // A part, to be laid over others, has no routes of its own.
         let mut warnings = loaded.warnings.iter().map(ToString::to_string);
