@@ -19,7 +19,7 @@ pub mod request_id;
 pub mod rescue;
 pub mod rewrite;
 pub mod route;
-mod spans;
+pub mod spans;
 mod stack;
 pub mod trace;
 pub mod upgrade;

@@ -16,11 +16,12 @@ mod routes;
 mod wait;
 
 #[cfg(feature = "otlp")]
-pub(super) use self::{
+pub(super) use self::wait::waiting;
+#[cfg(feature = "otlp")]
+pub use self::{
     calls::{Calls, of_calls},
     requests::{Requests, of_requests},
     routes::{Routes, of_routes},
-    wait::waiting,
 };
 
 #[cfg(not(feature = "otlp"))]

@@ -204,6 +204,34 @@ fn every_block_of_commands_runs() {
 }
 
 #[test]
+fn a_session_that_fails_is_told() {
+    if !is_possible() {
+        return;
+    }
+    let one = |text: &str, says: &str| {
+        let notes = vec![("says".to_owned(), says.to_owned())];
+        let page = "page".to_owned();
+        let (language, text) = ("sh".to_owned(), text.to_owned());
+        run(&[Block {
+            page,
+            line: 7,
+            section: 1,
+            language,
+            text,
+            notes,
+        }])
+    };
+    assert_eq!(one("echo it\'s so\n", "it's so"), Ok(()));
+    let told = one("echo before\nfalse\necho after\n", "").unwrap_err();
+    assert!(
+        told.contains("page:7") && told.contains("before") && !told.contains("after"),
+        "{told}"
+    );
+    let told = one("echo this\n", "that").unwrap_err();
+    assert!(told.contains("it doesn't say: that"), "{told}");
+}
+
+#[test]
 fn what_is_not_run_says_why() {
     let mut unsaid = Vec::new();
     for block in all_blocks() {

@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// A layer right before the upstream's client.
-pub(in crate::proxy) const fn of_calls() -> CallsLayer {
+pub const fn of_calls() -> CallsLayer {
     CallsLayer
 }
 
 /// Makes [`Calls`].
 #[derive(Debug, Clone, Copy)]
-pub(in crate::proxy) struct CallsLayer;
+pub struct CallsLayer;
 
 impl<S> Layer<S> for CallsLayer {
     type Service = Calls<S>;
@@ -37,7 +37,7 @@ impl<S> Layer<S> for CallsLayer {
 
 /// Gives each call a span within the current one.
 #[derive(Debug, Clone)]
-pub(in crate::proxy) struct Calls<S>(S);
+pub struct Calls<S>(S);
 
 impl<S> Service<Outbound> for Calls<S>
 where

@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// A layer that begins a span for each request of this listener, within the trace that its caller names.
-pub(in crate::proxy) fn of_requests(listener: &ListenerName) -> RequestsLayer {
+pub fn of_requests(listener: &ListenerName) -> RequestsLayer {
     RequestsLayer(listener.clone())
 }
 
 /// Makes [`Requests`].
 #[derive(Debug, Clone)]
-pub(in crate::proxy) struct RequestsLayer(ListenerName);
+pub struct RequestsLayer(ListenerName);
 
 impl<S> Layer<S> for RequestsLayer {
     type Service = Requests<S>;
@@ -42,7 +42,7 @@ impl<S> Layer<S> for RequestsLayer {
 
 /// Gives each request a span, which is the current one while the inner service works on it.
 #[derive(Debug, Clone)]
-pub(in crate::proxy) struct Requests<S> {
+pub struct Requests<S> {
     inner: S,
     listener: ListenerName,
 }
@@ -91,7 +91,7 @@ where
 
 pin_project! {
     /// The future of [`Requests`]. Dropped early, it ends its span without a status: the caller went away.
-    pub(in crate::proxy) struct InSpan<F> {
+    pub struct InSpan<F> {
         #[pin]
         future: F,
         span: Option<Context>,

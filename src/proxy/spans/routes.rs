@@ -9,13 +9,13 @@ use tower::{Layer, Service};
 use crate::proxy::route::Matched;
 
 /// A layer within the one that finds routes.
-pub(in crate::proxy) const fn of_routes() -> RoutesLayer {
+pub const fn of_routes() -> RoutesLayer {
     RoutesLayer
 }
 
 /// Makes [`Routes`].
 #[derive(Debug, Clone, Copy)]
-pub(in crate::proxy) struct RoutesLayer;
+pub struct RoutesLayer;
 
 impl<S> Layer<S> for RoutesLayer {
     type Service = Routes<S>;
@@ -27,7 +27,7 @@ impl<S> Layer<S> for RoutesLayer {
 
 /// Names the current span after its request's route.
 #[derive(Debug, Clone)]
-pub(in crate::proxy) struct Routes<S>(S);
+pub struct Routes<S>(S);
 
 impl<S, B> Service<Request<B>> for Routes<S>
 where
