@@ -184,6 +184,7 @@ mod tests {
                 file: None,
                 access: true,
             },
+            traces: None,
         }
     }
 

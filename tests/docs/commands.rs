@@ -221,7 +221,7 @@ fn a_session_that_fails_is_told() {
             notes,
         }])
     };
-    assert_eq!(one("echo it\'s so\n", "it's so"), Ok(()));
+    assert_eq!(one("echo \"it's so\"\n", "it's so"), Ok(()));
     let told = one("echo before\nfalse\necho after\n", "").unwrap_err();
     assert!(
         told.contains("page:7") && told.contains("before") && !told.contains("after"),
