@@ -10,6 +10,7 @@ use std::{
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
     ("name", 0),
+    ("private", 0),
     ("template", 1),
     ("metrics", 1),
     ("log", 1),

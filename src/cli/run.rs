@@ -5,6 +5,7 @@ mod collector;
 mod reload;
 mod serving;
 mod source;
+#[cfg_attr(not(unix), path = "run/systemd/elsewhere.rs")]
 mod systemd;
 mod watching;
 

@@ -41,11 +41,11 @@ pub(crate) fn all(message: &[u8], number: u64) -> Vec<&[u8]> {
 /// The last number of a field; zero where there is none.
 pub(crate) fn number(message: &[u8], number: u64) -> u64 {
     let fields = fields(message).into_iter();
-    let numbers = fields.filter_map(|(own, value)| match value {
+    let mut numbers = fields.filter_map(|(own, value)| match value {
         Value::Number(value) if own == number => Some(value),
         _ => None,
     });
-    numbers.last().unwrap_or_default()
+    numbers.next_back().unwrap_or_default()
 }
 
 fn take<'m>(message: &mut &'m [u8], length: usize) -> &'m [u8] {
