@@ -13,6 +13,8 @@ mod requests;
 #[cfg(feature = "otlp")]
 mod routes;
 #[cfg(feature = "otlp")]
+mod seen;
+#[cfg(feature = "otlp")]
 mod wait;
 
 #[cfg(feature = "otlp")]

@@ -6,7 +6,7 @@ use std::{
     task::{self, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::Response;
 use opentelemetry::{
     Context, KeyValue,
     trace::{SpanKind, Status, TraceContextExt, Tracer},
@@ -14,6 +14,7 @@ use opentelemetry::{
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::seen::Seen;
 use crate::{
     name::ListenerName,
     proxy::{ProxyError, request_id::REQUEST_ID},
@@ -49,7 +50,7 @@ pub struct Requests<S> {
 
 impl<S> Requests<S> {
     /// The span of this request, if there is a tracer.
-    fn begin<B>(&self, request: &Request<B>) -> Option<Context> {
+    fn begin(&self, request: &impl Seen) -> Option<Context> {
         let tracer = traces::tracer()?;
         let parent = traces::extract(request.headers());
         let method = request.method().as_str();
@@ -67,9 +68,9 @@ impl<S> Requests<S> {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for Requests<S>
+impl<S, R: Seen, B> Service<R> for Requests<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<R, Response = Response<B>>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -79,7 +80,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: R) -> Self::Future {
         let span = self.begin(&request);
         let _current = span.clone().map(Context::attach);
         InSpan {

@@ -2,11 +2,10 @@
 
 use std::task::{Context as Task, Poll};
 
-use http::Request;
 use opentelemetry::{Context, KeyValue, trace::TraceContextExt};
 use tower::{Layer, Service};
 
-use crate::proxy::route::Matched;
+use super::seen::Seen;
 
 /// A layer within the one that finds routes.
 pub const fn of_routes() -> RoutesLayer {
@@ -29,9 +28,9 @@ impl<S> Layer<S> for RoutesLayer {
 #[derive(Debug, Clone)]
 pub struct Routes<S>(S);
 
-impl<S, B> Service<Request<B>> for Routes<S>
+impl<S, R: Seen> Service<R> for Routes<S>
 where
-    S: Service<Request<B>>,
+    S: Service<R>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -41,11 +40,10 @@ where
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> S::Future {
+    fn call(&mut self, request: R) -> S::Future {
         Context::map_current(|current| {
             let span = current.span();
-            if let Some(matched) = request.extensions().get::<Matched>().filter(|_| span.is_recording()) {
-                let entry = &matched.entry;
+            if let Some(entry) = request.route().filter(|_| span.is_recording()) {
                 span.update_name(format!("{} {}", request.method(), entry.name));
                 span.set_attribute(KeyValue::new("bearerd.route", entry.name.to_string()));
                 span.set_attribute(KeyValue::new("bearerd.upstream", entry.target.name.to_string()));
