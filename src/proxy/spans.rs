@@ -1,7 +1,7 @@
 //! Spans of each request: the request itself, its wait for a token, and each call of its upstream.
 //!
 //! They are compiled with the feature `otlp`. Without it the layers here are tower's `Identity`, which adds nothing to
-//! the stack's type, and [`waiting`] is its own argument: a request costs what it costs without this file.
+//! the stack's type, and `waiting` gives back its argument: a request costs what it costs without this file.
 //!
 //! No attribute holds a path, a query, a subject or a header field but the request's id: the access line, which has the
 //! path as it may be told, is found by that.
