@@ -4,15 +4,14 @@
 
 mod credential;
 mod field;
+mod reply;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use credential::{
-    Auth, Basic, Credential, Errors, Exchange, Grant, GrantType, OnDoubt, Placement, Reply, Request, Sign, Step, Then,
-    Unit,
-};
+pub use credential::{Auth, Basic, Credential, Exchange, Grant, GrantType, OnDoubt, Placement, Request, Step, Then};
 pub use field::{Entries, Field, Free, Mark, Span, Text};
+pub use reply::{Errors, Reply, Sign, Unit};
 
 /// A config file of bearerd.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
