@@ -7,6 +7,7 @@
 //! - `<!-- before: COMMANDS -->` is run first: what a reader has and a session hasn't;
 //! - `<!-- beside: COMMAND -->`: the block goes on in a terminal of its own, and the next begins once this succeeds;
 //! - `<!-- says: WORDS -->`: its output has these words;
+//! - `<!-- as: root -->`: it writes where root alone may;
 //! - `<!-- not run: WHY -->`, of a block of the language `console`.
 
 use std::{
@@ -171,6 +172,19 @@ fn every_block_of_commands_runs() {
             .or_default()
             .push(block);
     }
+    sessions.retain(|_, blocks| {
+        let may_run =
+            !blocks.iter().any(|block| block.note("as") == Some("root")) || rustix::process::geteuid().is_root();
+        if !may_run {
+            assert!(
+                env::var_os("BEARERD_TESTS_DEMAND").is_none(),
+                "{} is for root",
+                blocks[0].place()
+            );
+            let _ = writeln!(std::io::stderr(), "skipped: {} is for root", blocks[0].place());
+        }
+        may_run
+    });
     let only = env::var("BEARERD_DOCS_ONLY").unwrap_or_default();
     let sessions: Vec<_> = sessions
         .into_values()
