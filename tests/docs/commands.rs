@@ -1,10 +1,10 @@
 //! Every block of commands runs as it is written.
 //!
-//! The blocks under one heading are one session of bash, from an empty directory that has the repository's `deploy`,
-//! `config` and `docs` in it; `bearerd` is on the path. Each session has network, processes, `/etc`, `/usr`, `/var` and `/run`
+//! The blocks under one heading are one shell, from an empty directory that has the repository's `deploy`,
+//! `config` and `docs` in it; `bearerd` is on the path. Each shell has network, processes, `/etc`, `/usr`, `/var` and `/run`
 //! of its own, so ports are free and nothing that it installs stays. Comments right above a block say more:
 //!
-//! - `<!-- before: COMMANDS -->` is run first: what a reader has and a session hasn't;
+//! - `<!-- before: COMMANDS -->` is run first: what a reader has and a shell hasn't;
 //! - `<!-- beside: COMMAND -->`: the block goes on in a terminal of its own, and the next begins once this succeeds;
 //! - `<!-- says: WORDS -->`: its output has these words;
 //! - `<!-- as: root -->`: it writes where root alone may;
@@ -22,7 +22,7 @@ use std::{
 
 use crate::markdown::{Block, all_blocks, root};
 
-/// How long a session may take, in seconds.
+/// How long a shell may take, in seconds.
 const PATIENCE: &str = "100";
 
 /// What begins a line of a shell.
@@ -41,7 +41,7 @@ const COMMANDS: [&str; 12] = [
     "sudo ",
 ];
 
-/// A session's own directories lie over the machine's, in memory. `$1` is a directory for that.
+/// A shell's own directories lie over the machine's, in memory. `$1` is a directory for that.
 const STAGE: &str = r#"
 mount -t tmpfs over "$1"
 for place in etc usr var run; do
@@ -51,7 +51,7 @@ done
 ip link set lo up
 "#;
 
-/// What the blocks of a session stand in: `$OUT` is what each has said.
+/// What the blocks of a shell stand in: `$OUT` is what each has said.
 const HEAD: &str = r#"
 set -euo pipefail
 exec 3>&1
@@ -73,7 +73,7 @@ fn apart() -> Command {
     command
 }
 
-/// Whether sessions can be had here.
+/// Whether shells can be had here.
 fn is_possible() -> bool {
     let place = tempfile::tempdir().unwrap();
     let tried = apart().args(["bash", "-ec", STAGE, "stage"]).arg(place.path()).output();
@@ -90,7 +90,7 @@ fn is_possible() -> bool {
     false
 }
 
-/// The script of a session's blocks.
+/// The script of a shell's blocks.
 fn script(blocks: &[Block]) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let mut script = HEAD.to_owned();
@@ -118,7 +118,7 @@ fn furnish(place: &Path) {
     symlink(env!("CARGO_BIN_EXE_bearerd"), release.join("bearerd")).unwrap();
 }
 
-/// Runs a session; its outcome and what it said.
+/// Runs a shell; its outcome and what it said.
 fn run(blocks: &[Block]) -> Result<(), String> {
     let place = tempfile::tempdir().unwrap();
     let work = place.path().join("work");
@@ -127,7 +127,7 @@ fn run(blocks: &[Block]) -> Result<(), String> {
         fs::create_dir_all(place.path().join(name)).unwrap();
     }
     furnish(&work);
-    fs::write(place.path().join("session"), script(blocks)).unwrap();
+    fs::write(place.path().join("shell"), script(blocks)).unwrap();
     let mut path = work.join("target/release").into_os_string();
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
@@ -138,11 +138,11 @@ fn run(blocks: &[Block]) -> Result<(), String> {
     command
         .args(["bash", "-ec", &format!("{STAGE}\nshift; exec bash \"$@\""), "stage"])
         .arg(place.path().join("over"))
-        .arg(place.path().join("session"))
+        .arg(place.path().join("shell"))
         .env_clear()
         .env("PATH", path)
         .env("HOME", &work)
-        // Process numbers are the session's own, so names made of them would be taken twice.
+        // Process numbers are the shell's own, so names made of them would be taken twice.
         .env("TMPDIR", place.path().join("tmp"))
         .env("OUT", place.path().join("out"))
         .current_dir(&work)
@@ -165,14 +165,14 @@ fn every_block_of_commands_runs() {
     if !is_possible() {
         return;
     }
-    let mut sessions: BTreeMap<(String, usize), Vec<Block>> = BTreeMap::new();
+    let mut shells: BTreeMap<(String, usize), Vec<Block>> = BTreeMap::new();
     for block in all_blocks().into_iter().filter(|block| block.language == "sh") {
-        sessions
+        shells
             .entry((block.page.clone(), block.section))
             .or_default()
             .push(block);
     }
-    sessions.retain(|_, blocks| {
+    shells.retain(|_, blocks| {
         let may_run =
             !blocks.iter().any(|block| block.note("as") == Some("root")) || rustix::process::geteuid().is_root();
         if !may_run {
@@ -186,15 +186,15 @@ fn every_block_of_commands_runs() {
         may_run
     });
     let only = env::var("BEARERD_DOCS_ONLY").unwrap_or_default();
-    let sessions: Vec<_> = sessions
+    let shells: Vec<_> = shells
         .into_values()
         .filter(|blocks| blocks[0].place().contains(&only))
         .collect();
-    let blocks: usize = sessions.iter().map(Vec::len).sum();
+    let blocks: usize = shells.iter().map(Vec::len).sum();
     assert!(blocks >= 15 || !only.is_empty(), "only {blocks} blocks were found");
-    // Two at a time: most of a session is waiting.
+    // Two at a time: most of a shell is waiting.
     let halves: Vec<Vec<_>> = (0..2)
-        .map(|half| sessions.iter().skip(half).step_by(2).collect())
+        .map(|half| shells.iter().skip(half).step_by(2).collect())
         .collect();
     let failed: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = halves
@@ -212,13 +212,13 @@ fn every_block_of_commands_runs() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     let _ = writeln!(
         std::io::stderr(),
-        "{blocks} blocks of commands ran, in {} sessions",
-        sessions.len()
+        "{blocks} blocks of commands ran, in {} shells",
+        shells.len()
     );
 }
 
 #[test]
-fn a_session_that_fails_is_told() {
+fn a_shell_that_fails_is_told() {
     if !is_possible() {
         return;
     }

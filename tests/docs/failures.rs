@@ -101,7 +101,7 @@ fn warnings(source: &str) -> BTreeSet<String> {
                     // A line that goes on leaves out the next one's indentation.
                     '\\' if is_quoted => {
                         let skipped = characters.clone().take_while(|next| next.is_whitespace()).count();
-                        (0..skipped.max(1)).for_each(|_| drop(characters.next()));
+                        characters.nth(skipped.max(1) - 1);
                     }
                     '"' if is_quoted => {
                         last = std::mem::take(&mut literal);
