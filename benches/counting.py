@@ -14,7 +14,7 @@ import subprocess
 
 import stage
 
-ALLOCATORS = re.compile(r"(malloc|calloc|realloc|posix_memalign|aligned_alloc|memalign|mi_\w*alloc\w*)$")
+ALLOCATORS = re.compile(r"(?:_rjem_)?(malloc|calloc|realloc|posix_memalign|aligned_alloc|memalign|mi_\w*alloc\w*)$")
 PRCTL = {"x86_64": 157, "aarch64": 167}  # the number of the system call
 PR_GET_AUXV = 0x41555856
 EINVAL = 22

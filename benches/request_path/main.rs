@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use bearerd::{
     credential::placement::{Injection, put_header, rewrite_form, rewrite_query},
     proxy::{
-        ProxyError, Router,
+        Inbound, ProxyError, Router,
         authorize::AuthorizeLayer,
         forward::{Answer, Outbound},
         guard::{Caller, admit},
@@ -25,7 +25,7 @@ use bearerd::{
 };
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::AUTHORIZATION};
+use http::{HeaderMap, Method, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
 use secrecy::{ExposeSecret, SecretString};
 use tower::{Layer, Service, service_fn};
@@ -33,8 +33,8 @@ use tower::{Layer, Service, service_fn};
 use stage::{PATH, Stage, empty, full, now, request};
 
 /// Answers at once, and drops what it is given.
-async fn answer(request: Request<Body>) -> Result<Response<()>, ProxyError> {
-    drop(request);
+async fn answer(inbound: Inbound<Body>) -> Result<Response<()>, ProxyError> {
+    drop(inbound);
     Ok(Response::new(()))
 }
 
@@ -99,9 +99,9 @@ fn route_layer(c: &mut Criterion) {
     c.bench_function("route, with its checks", |b| {
         b.iter_batched(
             || {
-                let mut request = request(empty());
-                request.extensions_mut().insert(caller.clone());
-                request
+                let inbound = request(empty());
+                inbound.exchange.found_caller(caller.clone());
+                inbound
             },
             |request| now(service.call(request)),
             BatchSize::SmallInput,
@@ -116,10 +116,10 @@ fn rewrite(c: &mut Criterion) {
     c.bench_function("rewrite", |b| {
         b.iter_batched(
             || {
-                let mut request = request(empty());
-                request.extensions_mut().insert(caller.clone());
-                request.extensions_mut().insert(matched.clone());
-                request
+                let inbound = request(empty());
+                inbound.exchange.found_caller(caller.clone());
+                inbound.exchange.found_route(matched.clone());
+                inbound
             },
             |request| now(service.call(request)),
             BatchSize::SmallInput,
@@ -156,7 +156,7 @@ fn injection(c: &mut Criterion) {
         value.set_sensitive(true);
         value
     };
-    let headers = request(empty()).headers().clone();
+    let headers = request(empty()).request.headers().clone();
     for (placement, name) in [
         ("bearer", AUTHORIZATION),
         ("another header", http::HeaderName::from_static("x-session")),
@@ -207,9 +207,9 @@ fn replay(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(size), |b| {
             b.iter_batched(
                 || {
-                    let mut request = request(full(&bytes));
-                    request.extensions_mut().insert(matched.clone());
-                    request
+                    let inbound = request(full(&bytes));
+                    inbound.exchange.found_route(matched.clone());
+                    inbound
                 },
                 |request| now(service.call(request)).unwrap(),
                 BatchSize::SmallInput,
@@ -229,14 +229,9 @@ fn metrics(c: &mut Criterion) {
 /// The trace layer without a log, then with one. Last of all: a process has one log, and it stays.
 fn trace(c: &mut Criterion) {
     let stage = Stage::new(1);
-    let layer = TraceLayer::new(
-        "main".parse().unwrap(),
-        stage.router.clone(),
-        stage.metrics.clone(),
-        stage.clock.clone(),
-    );
-    let mut service = layer.layer(service_fn(|request: Request<Body>| async move {
-        drop(request);
+    let layer = TraceLayer::new("main".parse().unwrap(), stage.metrics.clone(), stage.clock.clone());
+    let mut service = layer.layer(service_fn(|inbound: Inbound<Body>| async move {
+        drop(inbound);
         Ok::<_, std::convert::Infallible>(Response::new(()))
     }));
     let mut measure = |name: &str| {

@@ -19,7 +19,7 @@ use bearerd::{
     manager::{Environment, Manager},
     metrics::Metrics,
     name::CredentialName,
-    proxy::{Address, Connection, Router, Target},
+    proxy::{Address, Connection, Inbound, Router, Target},
     upstream::{Body, Client, Exchange, Settings},
 };
 use bytes::Bytes;
@@ -148,9 +148,9 @@ fn token_endpoint() -> std::net::SocketAddr {
     address
 }
 
-/// A request as the listener takes it from an ordinary client.
-pub(crate) fn request(body: Body) -> Request<Body> {
-    let mut request = Request::builder()
+/// A request as the stack takes it from an ordinary client.
+pub(crate) fn request(body: Body) -> Inbound<Body> {
+    let request = Request::builder()
         .uri(PATH)
         .version(Version::HTTP_11)
         .header(HOST, "127.0.0.1:8080")
@@ -160,12 +160,12 @@ pub(crate) fn request(body: Body) -> Request<Body> {
         .body(body)
         .unwrap();
     let address = Address::Tcp(([127, 0, 0, 1], 8080).into());
-    request.extensions_mut().insert(Connection {
+    let connection = Connection {
         local: address,
         peer: address,
         tls: false,
-    });
-    request
+    };
+    Inbound::new(request, Some(Arc::new(connection)))
 }
 
 pub(crate) fn empty() -> Body {

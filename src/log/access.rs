@@ -1,156 +1,179 @@
-//! Access lines as JSON: one a request, so they are written by hand into a buffer that is used again.
+//! Access lines: one a request, so as JSON they are written by hand into a buffer that is used again.
 //!
-//! The general formatter makes the same line at several times the cost, most of it for spans and for a map of fields
-//! that nobody looks at. What a line looks like is the same: time, level, the event's fields, target.
+//! An event would make the same line at three times the cost, most of it for a map of fields that nobody looks at. What
+//! a line looks like is the same: time, level, fields, target. Where the log is readable text, and in a process that
+//! started none, an event it is.
 
-use std::{cell::RefCell, fmt, fmt::Write as _};
-
-use tracing::{
-    Event, Level, Subscriber,
-    field::{Field, Visit},
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+    sync::OnceLock,
+    time::Duration,
 };
-use tracing_subscriber::{Layer, layer::Context};
 
-use super::{Stamp, writer::Lines};
+use super::{ACCESS, Stamp, writer::Lines};
 use crate::clock::Clock;
 
 thread_local! {
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Writes each event that it is given as one JSON object.
+/// Where the process's access lines go, if that isn't the way of all events.
+static LINES: OnceLock<AccessLines> = OnceLock::new();
+
+/// One request and its answer. What may not be told is not in it: no query, no header, no part of a subject.
+pub struct AccessLine<'a> {
+    /// Where it came in.
+    pub listener: &'a str,
+    /// Its method.
+    pub method: &'a str,
+    /// Its path, as far as it may be told.
+    pub path: Option<&'a str>,
+    /// Its route.
+    pub route: Option<&'a str>,
+    /// Where it went.
+    pub upstream: Option<&'a str>,
+    /// The answer's status.
+    pub status: u16,
+    /// The code of an answer of our own, and what it says.
+    pub error: Option<(&'a str, &'a dyn fmt::Display)>,
+    /// From its head to the head of its answer.
+    pub elapsed: Duration,
+    /// Whether it was sent a second time.
+    pub replayed: bool,
+    /// Its id.
+    pub request_id: &'a str,
+}
+
+impl AccessLine<'_> {
+    /// Hands it to the process's log.
+    pub fn write(&self) {
+        if let Some(lines) = LINES.get() {
+            return lines.write(self);
+        }
+        tracing::info!(
+            target: ACCESS,
+            listener = self.listener,
+            method = self.method,
+            path = self.path,
+            route = self.route,
+            upstream = self.upstream,
+            status = self.status,
+            code = self.error.map(|(code, _)| code),
+            detail = self.error.map(|(_, detail)| tracing::field::display(detail)),
+            duration_ms = self.elapsed.as_micros() as f64 / 1_000.0,
+            replayed = self.replayed,
+            request_id = self.request_id,
+        );
+    }
+}
+
+/// Writes access lines as JSON objects.
 pub(super) struct AccessLines {
     stamp: Stamp,
     lines: Lines,
+    is_wanted: bool,
 }
 
 impl AccessLines {
-    pub(super) fn new(clock: Clock, lines: Lines) -> Self {
+    pub(super) fn new(clock: Clock, lines: Lines, is_wanted: bool) -> Self {
         Self {
             stamp: Stamp::new(clock),
             lines,
+            is_wanted,
         }
     }
-}
 
-impl<S: Subscriber> Layer<S> for AccessLines {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        LINE.with_borrow_mut(|line| {
-            line.clear();
-            line.push_str("{\"timestamp\":\"");
-            self.stamp.write(line);
-            line.push_str("\",\"level\":\"");
-            line.push_str(level(event.metadata().level()));
-            line.push('"');
-            event.record(&mut Fields(line));
-            line.push_str(",\"target\":\"");
-            line.push_str(event.metadata().target());
-            line.push_str("\"}");
-            // Line breaks in it are escaped already.
-            self.lines.push_lazily(line.as_bytes());
-        });
-    }
-}
-
-fn level(level: &Level) -> &'static str {
-    match *level {
-        Level::ERROR => "ERROR",
-        Level::WARN => "WARN",
-        Level::INFO => "INFO",
-        Level::DEBUG => "DEBUG",
-        Level::TRACE => "TRACE",
-    }
-}
-
-/// Writes fields as members of a JSON object (RFC 8259).
-struct Fields<'a>(&'a mut String);
-
-impl Fields<'_> {
-    fn name(&mut self, field: &Field) {
-        self.0.push_str(",\"");
-        self.0.push_str(field.name());
-        self.0.push_str("\":");
+    /// Makes these the process's; the log that was started first keeps them.
+    pub(super) fn install(self) {
+        let _ = LINES.set(self);
     }
 
-    fn number(&mut self, field: &Field, value: impl fmt::Display) {
-        self.name(field);
-        // Writing to a String can't fail.
-        let _ = write!(self.0, "{value}");
-    }
-}
-
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.name(field);
-        self.0.push('"');
-        let _ = Escaped(self.0).write_str(value);
-        self.0.push('"');
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.name(field);
-        self.0.push_str(itoa::Buffer::new().format(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.number(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.name(field);
-        self.0.push_str(if value { "true" } else { "false" });
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        let thousandths = value * 1000.0;
-        match value.is_finite() {
-            // Most are a duration of so many thousandths: as such they are written at a third of the cost.
-            true if (0.0..1e12).contains(&thousandths) && thousandths.fract() == 0.0 => {
-                let thousandths = thousandths as u64;
-                self.name(field);
-                self.0.push_str(itoa::Buffer::new().format(thousandths / 1000));
-                self.0.push('.');
-                push_three_digits(self.0, thousandths % 1000);
+    pub(super) fn write(&self, line: &AccessLine<'_>) {
+        if !self.is_wanted {
+            return;
+        }
+        LINE.with_borrow_mut(|json| {
+            json.clear();
+            json.push_str("{\"timestamp\":\"");
+            self.stamp.write(json);
+            json.push_str("\",\"level\":\"INFO\"");
+            for (name, text) in [
+                (",\"listener\":\"", Some(line.listener)),
+                (",\"method\":\"", Some(line.method)),
+                (",\"path\":\"", line.path),
+                (",\"route\":\"", line.route),
+                (",\"upstream\":\"", line.upstream),
+            ] {
+                if let Some(text) = text {
+                    json.push_str(name);
+                    push_escaped(json, text);
+                    json.push('"');
+                }
             }
-            true => self.number(field, value),
-            // JSON has no other numbers.
-            false => self.number(field, "null"),
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.name(field);
-        self.0.push('"');
-        let _ = write!(Escaped(self.0), "{value:?}");
-        self.0.push('"');
+            json.push_str(",\"status\":");
+            json.push_str(itoa::Buffer::new().format(line.status));
+            if let Some((code, detail)) = line.error {
+                json.push_str(",\"code\":\"");
+                json.push_str(code);
+                json.push_str("\",\"detail\":\"");
+                // Writing to a String can't fail.
+                let _ = write!(Escaped(json), "{detail}");
+                json.push('"');
+            }
+            let micros = u64::try_from(line.elapsed.as_micros()).unwrap_or(u64::MAX);
+            json.push_str(",\"duration_ms\":");
+            json.push_str(itoa::Buffer::new().format(micros / 1000));
+            json.push('.');
+            push_three_digits(json, micros % 1000);
+            json.push_str(match line.replayed {
+                true => ",\"replayed\":true,\"request_id\":\"",
+                false => ",\"replayed\":false,\"request_id\":\"",
+            });
+            push_escaped(json, line.request_id);
+            json.push_str("\",\"target\":\"");
+            json.push_str(ACCESS);
+            json.push_str("\"}");
+            // Line breaks in it are escaped already.
+            self.lines.push_lazily(json.as_bytes());
+        });
     }
 }
 
 /// A number below 1000 with its leading zeros.
 pub(super) fn push_three_digits(line: &mut String, number: u64) {
-    for divisor in [100, 10, 1] {
-        line.push(char::from(b'0' + (number / divisor % 10) as u8));
+    let digit = |divisor: u64| char::from(b'0' + (number / divisor % 10) as u8);
+    line.extend([digit(100), digit(10), digit(1)]);
+}
+
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1F)
+}
+
+/// Appends text as it stands in a JSON string (RFC 8259 §7).
+fn push_escaped(json: &mut String, text: &str) {
+    // Nearly all of it is plain, and whether it is takes no branch for each byte.
+    if !text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        return json.push_str(text);
+    }
+    for char in text.chars() {
+        match char {
+            '"' => json.push_str("\\\""),
+            '\\' => json.push_str("\\\\"),
+            '\0'..='\x1F' => {
+                // Writing to a String can't fail.
+                let _ = write!(json, "\\u{:04x}", u32::from(char));
+            }
+            _ => json.push(char),
+        }
     }
 }
 
-/// Escapes text for a JSON string.
 struct Escaped<'a>(&'a mut String);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
-            let (plain, special) = rest.split_at(at);
-            self.0.push_str(plain);
-            match special.as_bytes()[0] {
-                b'"' => self.0.push_str("\\\""),
-                b'\\' => self.0.push_str("\\\\"),
-                control => write!(self.0, "\\u{control:04x}")?,
-            }
-            // What needs an escape is one byte long.
-            rest = &special[1..];
-        }
-        self.0.push_str(rest);
+        push_escaped(self.0, text);
         Ok(())
     }
 }

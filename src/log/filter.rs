@@ -34,6 +34,13 @@ pub struct Filters {
     pub others: Targets,
 }
 
+impl Filters {
+    /// Whether access lines are wanted at all.
+    pub fn writes_access(&self) -> bool {
+        self.access.would_enable(ACCESS, &Level::INFO)
+    }
+}
+
 /// Reads the operator's filter; access lines are switched off where they are not wanted.
 pub fn capped(text: &str, access: bool) -> Result<Filters, FilterError> {
     let mut ours = LevelFilter::INFO;

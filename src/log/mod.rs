@@ -22,7 +22,11 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+pub use access::AccessLine;
+
 use crate::clock::Clock;
+use access::AccessLines;
+use filter::Filters;
 
 /// The target of access lines: one a request.
 pub const ACCESS: &str = "bearerd::access";
@@ -92,43 +96,44 @@ pub fn start(
         None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
     let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
-    let subscriber = tracing_subscriber::registry().with(layers(settings, terminal, &clock, &lines)?);
+    let filters = filter::capped(&settings.level, settings.access)?;
+    let default = if terminal { Format::Text } else { Format::Json };
+    let format = settings.format.unwrap_or(default);
+    let access = AccessLines::new(clock.clone(), lines.clone(), filters.writes_access());
+    let subscriber = tracing_subscriber::registry().with(layers(format, filters, terminal, &clock, &lines));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
+    if format == Format::Json {
+        access.install();
+    }
     Ok(flush)
 }
 
-/// The layers that filter, format and queue: one for access lines, one for everything else.
+/// The layers that filter, format and queue.
 fn layers<S>(
-    settings: &Settings,
+    format: Format,
+    filters: Filters,
     terminal: bool,
     clock: &Clock,
     lines: &writer::Lines,
-) -> Result<Vec<Box<dyn Layer<S> + Send + Sync>>, LogError>
+) -> Vec<Box<dyn Layer<S> + Send + Sync>>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filters = filter::capped(&settings.level, settings.access)?;
-    let format = settings
-        .format
-        .unwrap_or(if terminal { Format::Text } else { Format::Json });
     let fmt = || {
         tracing_subscriber::fmt::layer()
             .with_timer(Stamp::new(clock.clone()))
             .with_writer(lines.clone())
     };
-    Ok(match format {
+    match format {
+        // Access lines are no events there.
         Format::Json => {
             let json = fmt().json().flatten_event(true).with_span_list(false);
-            let access = access::AccessLines::new(clock.clone(), lines.clone());
-            vec![
-                access.with_filter(filters.access).boxed(),
-                json.with_filter(filters.others).boxed(),
-            ]
+            vec![json.with_filter(filters.others).boxed()]
         }
         Format::Text => [filters.access, filters.others]
             .map(|filter| fmt().with_ansi(terminal).with_filter(filter).boxed())
             .into(),
-    })
+    }
 }
 
 /// RFC 3339, in UTC, to the millisecond, read from the program's clock.
@@ -147,7 +152,7 @@ impl Stamp {
     }
 
     fn write(&self, text: &mut String) {
-        let wall = self.clock.now().wall;
+        let wall = self.clock.wall();
         let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         if last.0 != wall / 1000 || last.1.is_empty() {
             let stamp = jiff::Timestamp::from_second((wall / 1000) as i64).unwrap_or_default();

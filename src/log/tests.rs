@@ -5,6 +5,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use super::*;
@@ -30,30 +31,41 @@ impl Page {
     }
 }
 
-fn logged(format: Format, level: &str, events: impl FnOnce()) -> String {
+fn logged(format: Format, level: &str, events: impl FnOnce(&AccessLines)) -> String {
     let page = Page::default();
     let (lines, flush) = writer::spawn(page.clone(), || {}).unwrap();
-    let settings = Settings {
-        format: Some(format),
-        level: level.into(),
-        file: None,
-        access: true,
-    };
-    let layers = layers(&settings, false, &Clock::manual(), &lines).unwrap();
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), events);
+    let filters = filter::capped(level, true).unwrap();
+    let access = AccessLines::new(Clock::manual(), lines.clone(), filters.writes_access());
+    let layers = layers(format, filters, false, &Clock::manual(), &lines);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || events(&access));
     drop(flush);
     page.text()
 }
 
+fn line<'a>() -> AccessLine<'a> {
+    AccessLine {
+        listener: "main",
+        method: "GET",
+        path: Some("/a"),
+        route: None,
+        upstream: None,
+        status: 404,
+        error: None,
+        elapsed: Duration::from_micros(12_034),
+        replayed: false,
+        request_id: "abc",
+    }
+}
+
 #[test]
 fn a_json_line_has_its_time_in_utc_and_its_fields_at_the_top() {
-    let text = logged(Format::Json, "info", || {
-        tracing::info!(target: "bearerd::access", status = 200, "answered");
+    let text = logged(Format::Json, "info", |_| {
+        tracing::info!(target: "bearerd::token", status = 200, "answered");
         tracing::info!(target: "hyper::proto", "chatter");
     });
     let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
     assert_eq!(line["timestamp"], "2025-06-15T15:06:40.000Z");
-    assert_eq!(line["target"], "bearerd::access");
+    assert_eq!(line["target"], "bearerd::token");
     assert_eq!(line["status"], 200);
     assert_eq!(line["message"], "answered");
 }
@@ -61,30 +73,49 @@ fn a_json_line_has_its_time_in_utc_and_its_fields_at_the_top() {
 #[test]
 fn an_access_line_is_json_whatever_its_fields_say() {
     let odd = "a\"b\\c\u{1}\r\n\u{2028}é";
-    let text = logged(Format::Json, "info", || {
-        tracing::info!(
-            target: "bearerd::access",
-            path = odd,
-            detail = %odd,
-            code = None::<&str>,
-            duration_ms = 0.25,
-            odd = f64::NAN,
-            replayed = false,
-            "answered: {odd}"
-        );
+    let text = logged(Format::Json, "info", |access| {
+        access.write(&AccessLine {
+            path: Some(odd),
+            error: Some(("no_route", &odd)),
+            request_id: odd,
+            ..line()
+        });
+        access.write(&AccessLine {
+            route: Some("shop"),
+            upstream: Some("api"),
+            path: None,
+            replayed: true,
+            ..line()
+        });
     });
-    assert_eq!(text.lines().count(), 1, "{text}");
-    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
-    assert_eq!((&line["path"], &line["detail"]), (&odd.into(), &odd.into()));
-    assert_eq!(line["message"], format!("answered: {odd}"));
-    assert_eq!((&line["duration_ms"], &line["replayed"]), (&0.25.into(), &false.into()));
-    assert!(line.get("code").is_none() && line["odd"].is_null());
-    assert_eq!((&line["level"], &line["target"]), (&"INFO".into(), &ACCESS.into()));
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let stamp = "2025-06-15T15:06:40.000Z";
+    let expected = serde_json::json!([
+        {
+            "timestamp": stamp, "level": "INFO", "listener": "main", "method": "GET", "path": odd, "status": 404,
+            "code": "no_route", "detail": odd, "duration_ms": 12.034, "replayed": false, "request_id": odd,
+            "target": "bearerd::access",
+        },
+        {
+            "timestamp": stamp, "level": "INFO", "listener": "main", "method": "GET", "route": "shop",
+            "upstream": "api", "status": 404, "duration_ms": 12.034, "replayed": true, "request_id": "abc",
+            "target": "bearerd::access",
+        },
+    ]);
+    assert_eq!(serde_json::Value::from(lines), expected);
+}
+
+#[test]
+fn access_lines_stay_away_where_the_level_says_so() {
+    let text = logged(Format::Json, "warn", |access| access.write(&line()));
+    assert_eq!(text, "");
+    assert!(logged(Format::Text, "info", |_| line().write()).contains("status=404 duration_ms=12.034"));
+    assert_eq!(logged(Format::Text, "warn", |_| line().write()), "");
 }
 
 #[test]
 fn an_event_is_one_line_whatever_it_says() {
-    let text = logged(Format::Text, "info", || {
+    let text = logged(Format::Text, "info", |_| {
         tracing::info!(target: "bearerd::token", "refused: {}", "bad\r\n2025-06-15T15:06:40Z INFO forged");
     });
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -141,7 +172,7 @@ fn a_stuck_output_blocks_nobody_and_what_is_dropped_is_counted() {
 
 #[test]
 fn what_waits_is_written_before_the_end() {
-    let text = logged(Format::Text, "info", || {
+    let text = logged(Format::Text, "info", |_| {
         for count in 0..1000 {
             tracing::info!(target: "bearerd", count, "line");
         }
@@ -150,17 +181,14 @@ fn what_waits_is_written_before_the_end() {
 }
 
 #[test]
-fn a_request_is_found_by_its_span_and_its_access_line_repeats_nothing() {
-    let text = logged(Format::Json, "info", || {
+fn a_request_is_found_by_its_span() {
+    let text = logged(Format::Json, "info", |_| {
         let span = tracing::info_span!(target: "bearerd::proxy", "request", request_id = "abc");
         let _entered = span.enter();
         tracing::warn!(target: "bearerd::proxy", "odd");
-        tracing::info!(target: ACCESS, request_id = "abc", "answered");
     });
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0]["span"]["request_id"], "abc");
     assert!(lines[0].get("spans").is_none());
-    assert_eq!(lines[1]["request_id"], "abc");
-    assert!(lines[1].get("span").is_none(), "{}", lines[1]);
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 1);
 }

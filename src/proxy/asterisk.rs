@@ -6,11 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::ProxyError;
+use super::{Inbound, ProxyError};
 use crate::upstream::Body;
 
 /// Makes [`Asterisk`].
@@ -31,9 +31,9 @@ pub struct Asterisk<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Asterisk<S>
+impl<S, B> Service<Inbound<B>> for Asterisk<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = ProxyError>,
+    S: Service<Inbound<B>, Response = Response<Body>, Error = ProxyError>,
 {
     type Response = Response<Body>;
     type Error = ProxyError;
@@ -43,10 +43,11 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
+        let request = &inbound.request;
         let is_asterisk = request.method() == Method::OPTIONS && request.uri().path() == "*";
         Answered {
-            passed: (!is_asterisk).then(|| self.inner.call(request)),
+            passed: (!is_asterisk).then(|| self.inner.call(inbound)),
         }
     }
 }

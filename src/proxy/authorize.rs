@@ -20,10 +20,8 @@ use http::{HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    ProxyError,
+    Inbound, ProxyError,
     forward::{Answer, Outbound},
-    route::Matched,
-    trace::Facts,
 };
 use crate::{
     credential::placement::{Placement, strip_headers},
@@ -68,7 +66,7 @@ pub struct Authorize<S> {
     metrics: Arc<Metrics>,
 }
 
-impl<S> Service<Request<Body>> for Authorize<S>
+impl<S> Service<Inbound<Body>> for Authorize<S>
 where
     S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Clone + Send + 'static,
 {
@@ -80,11 +78,11 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, inbound: Inbound<Body>) -> Self::Future {
         // The clone is for later; the service that was polled ready is the one to call.
         let later = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, later);
-        match authorize(inner, request, self.metrics.clone()) {
+        match authorize(inner, inbound, self.metrics.clone()) {
             Ok(answer) => answer,
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -92,15 +90,16 @@ where
 }
 
 /// What happens at once is done here, so that what a request holds while it waits is small.
-fn authorize<S>(mut inner: S, request: Request<Body>, metrics: Arc<Metrics>) -> Result<Answer, ProxyError>
+fn authorize<S>(mut inner: S, inbound: Inbound<Body>, metrics: Arc<Metrics>) -> Result<Answer, ProxyError>
 where
     S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send + 'static,
 {
+    let Inbound { request, exchange } = inbound;
     let (mut parts, body) = request.into_parts();
-    // The upstream's client gets its target, and nothing else that layers told one another.
-    let mut known = std::mem::take(&mut parts.extensions);
-    // The layers above have put it there.
-    let Matched { entry, subject, .. } = known.remove().ok_or(ProxyError::Internal)?;
+    // What hyper tells of the caller's connection is of no use on the upstream's.
+    parts.extensions = http::Extensions::new();
+    // A layer above has found it.
+    let entry = exchange.matched().ok_or(ProxyError::Internal)?.entry.clone();
     // Whatever the credential is, and where there is none: the caller's own never goes upstream.
     strip_headers(&mut parts.headers, None);
     let body = trailers::cleaned(body, &entry);
@@ -116,18 +115,17 @@ where
             let target = &target;
             let (again, first) = Again::new(&parts, body, false).await?;
             Sending { target, patience }
-                .send(&mut inner, &parts, &again, first, None)
+                .send(&mut inner, &mut parts, &again, first, None)
                 .await
         }));
     };
     let handle = manager.handle_at_once();
-    let facts = known.remove::<Arc<Facts>>();
     Ok(Box::pin(async move {
         let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
         let handle = match handle {
             Some(handle) => handle,
             // In a box, as is everything that few requests come to: what each holds while it waits stays small.
-            None => Box::pin(manager.handle(subject.parts(), entry.token_timeout)).await?,
+            None => Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?,
         };
         let attempts = Attempts {
             target: &entry.target,
@@ -136,9 +134,7 @@ where
             rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
             on_replay: || {
                 metrics.replay(&entry.name);
-                if let Some(facts) = &facts {
-                    facts.set_replayed();
-                }
+                exchange.set_replayed();
             },
         };
         attempts.run(&mut inner, parts, body, &handle).await

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::{ProxyError, authorize::REPLAYED_HEADER, error::ERROR_HEADER, route::Target};
+use super::{Fields, ProxyError, authorize::REPLAYED_HEADER, error::ERROR_HEADER, route::Target};
 use crate::upstream::Body;
 
 /// A request that is ready to leave.
@@ -49,8 +49,10 @@ impl Service<Outbound> for Forward {
                 true => Box::pin(target.client.send_anew(request)).await?,
             };
             // These say whose fault an answer is, so nobody else gets to write them.
-            response.headers_mut().remove(ERROR_HEADER);
-            response.headers_mut().remove(REPLAYED_HEADER);
+            if Fields::of(response.headers()).has(Fields::OURS) {
+                response.headers_mut().remove(ERROR_HEADER);
+                response.headers_mut().remove(REPLAYED_HEADER);
+            }
             Ok(response)
         })
     }

@@ -13,16 +13,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderName, Method, Request, header::ORIGIN, uri::Authority};
+use http::{HeaderMap, HeaderName, Method, header::ORIGIN, uri::Authority};
 use tower::{Layer, Service};
 
-use super::{Address, Connection, ProxyError, Router, decided::Decided};
+use super::{Address, Connection, Fields, Inbound, ProxyError, Router, decided::Decided};
 use crate::name::ListenerName;
 use authority::Named;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// How the caller addressed us: an extension of each request that passed the guard.
+/// How the caller of a request that passed the guard addressed us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// `http` or `https`.
@@ -31,8 +31,6 @@ pub struct Caller {
     pub authority: Option<Authority>,
     /// Its host, in lower case, without port, brackets and final dot.
     pub host: Option<Arc<str>>,
-    /// The connection, where it is known.
-    pub connection: Option<Connection>,
 }
 
 impl Caller {
@@ -87,9 +85,9 @@ pub struct Guard<S> {
     last: Option<Named>,
 }
 
-impl<S, B> Service<Request<B>> for Guard<S>
+impl<S, B> Service<Inbound<B>> for Guard<S>
 where
-    S: Service<Request<B>, Error = ProxyError>,
+    S: Service<Inbound<B>, Error = ProxyError>,
 {
     type Response = S::Response;
     type Error = ProxyError;
@@ -99,15 +97,16 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
         let router = self.router.load();
+        if !router.reads_paths() {
+            inbound.exchange.set_path_may_be_told();
+        }
         let knows_host = |host: &str| router.knows_host(host);
-        match admit_next(&request, router.listener(), knows_host, &mut self.last) {
-            Ok(mut caller) => {
-                // Moved rather than copied: a fourth extension would cost a larger table.
-                caller.connection = request.extensions_mut().remove();
-                request.extensions_mut().insert(caller);
-                Decided::passed(self.inner.call(request))
+        match admit_next(&inbound, router.listener(), knows_host, &mut self.last) {
+            Ok(caller) => {
+                inbound.exchange.found_caller(caller);
+                Decided::passed(self.inner.call(inbound))
             }
             Err(error) => Decided::refused(error),
         }
@@ -116,15 +115,15 @@ where
 
 /// Who sends this request to a listener that the config calls by the hosts that it knows; or why it may not.
 pub fn admit<B>(
-    request: &Request<B>,
+    inbound: &Inbound<B>,
     listener: &ListenerName,
     knows_host: impl Fn(&str) -> bool,
 ) -> Result<Caller, ProxyError> {
-    admit_next(request, listener, knows_host, &mut None)
+    admit_next(inbound, listener, knows_host, &mut None)
 }
 
 fn admit_next<B>(
-    request: &Request<B>,
+    Inbound { request, exchange }: &Inbound<B>,
     listener: &ListenerName,
     knows_host: impl Fn(&str) -> bool,
     last: &mut Option<Named>,
@@ -144,7 +143,7 @@ fn admit_next<B>(
         }
         _ => {}
     }
-    let connection = request.extensions().get::<Connection>();
+    let connection = exchange.connection.as_deref();
     let (authority, host) = authority::effective(request.uri(), request.headers(), request.version(), last)?.unzip();
     let caller = Caller {
         scheme: match connection {
@@ -153,7 +152,6 @@ fn admit_next<B>(
         },
         authority,
         host,
-        connection: None,
     };
     if let Some(host) = &caller.host
         && !is_known(host, connection.map(|connection| connection.local), knows_host)
@@ -163,7 +161,9 @@ fn admit_next<B>(
             host: host.to_string(),
         });
     }
-    refuse_other_sites(request.headers(), &caller)?;
+    if exchange.fields.has(Fields::ORIGIN | Fields::SEC_FETCH_SITE) {
+        refuse_other_sites(request.headers(), &caller)?;
+    }
     Ok(caller)
 }
 
@@ -188,20 +188,12 @@ fn is_known(host: &str, local: Option<Address>, knows_host: impl Fn(&str) -> boo
 /// Of what browsers mark, only `same-origin` and `none` (typed by the user) pass.
 fn refuse_other_sites(headers: &HeaderMap, caller: &Caller) -> Result<(), ProxyError> {
     let passes = |value: &[u8]| matches!(value, b"same-origin" | b"none");
-    if headers.contains_key(SEC_FETCH_SITE)
-        && !headers
-            .get_all(SEC_FETCH_SITE)
-            .iter()
-            .all(|value| passes(value.as_bytes()))
-    {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    if !sites.all(|value| passes(value.as_bytes())) {
         return Err(ProxyError::BrowserRefused { mark: "sec-fetch-site" });
     }
-    if headers.contains_key(ORIGIN)
-        && !headers
-            .get_all(ORIGIN)
-            .iter()
-            .all(|origin| caller.is_origin(origin.as_bytes()))
-    {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    if !origins.all(|origin| caller.is_origin(origin.as_bytes())) {
         return Err(ProxyError::BrowserRefused { mark: "origin" });
     }
     Ok(())

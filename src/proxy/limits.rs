@@ -26,11 +26,7 @@ use tower::{Layer, Service};
 pub use rate::Rate;
 pub use retries::Retries;
 
-use super::{
-    ProxyError,
-    decided::Decided,
-    route::{Matched, Target},
-};
+use super::{Inbound, ProxyError, decided::Decided, route::Target};
 use crate::{
     clock::Clock,
     config::checked,
@@ -85,9 +81,9 @@ pub struct Limit<S> {
     inner: S,
 }
 
-impl<S> Service<Request<Body>> for Limit<S>
+impl<S> Service<Inbound<Body>> for Limit<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = ProxyError>,
+    S: Service<Inbound<Body>, Response = Response<Body>, Error = ProxyError>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -98,19 +94,20 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let target = match request.extensions().get::<Matched>() {
+    fn call(&mut self, inbound: Inbound<Body>) -> Self::Future {
+        let target = match inbound.exchange.matched() {
             Some(matched) if matched.entry.target.limits.is_any => matched.entry.target.clone(),
             _ => {
                 return Limited {
-                    answer: Decided::passed(self.inner.call(request)),
+                    answer: Decided::passed(self.inner.call(inbound)),
                     watched: None,
                 };
             }
         };
+        let Inbound { request, exchange } = inbound;
         match admitted(&target, request) {
             Ok((request, oversize)) => {
-                let answer = self.inner.call(request);
+                let answer = self.inner.call(Inbound { request, exchange });
                 Limited {
                     answer: Decided::nothing(),
                     watched: Some(Box::pin(watched(target, answer, oversize))),

@@ -1,13 +1,14 @@
 //! What happens to a request: one file per Tower layer, and [`stack()`], the whole pipeline on one screen.
 //!
-//! Layers hand what they learnt to the layers further in through request extensions: [`Connection`] comes from
-//! whoever accepted the connection, [`guard`] adds the caller's view of the authority, [`route`] adds the route.
+//! What a layer learns of a request it leaves in the request's [`Exchange`], for the layers further in and for its answer.
 
 pub mod asterisk;
 pub mod authorize;
 mod connection;
 mod decided;
 mod error;
+mod exchange;
+mod fields;
 #[cfg(test)]
 mod fixtures;
 pub mod forward;
@@ -26,6 +27,8 @@ pub mod upgrade;
 
 pub use connection::{Address, Connection};
 pub use error::{Code, ERROR_HEADER, ProxyError};
+pub use exchange::{Exchange, Inbound};
+pub use fields::Fields;
 pub use limits::Limits;
 pub use route::{Router, RouterError, Target};
 pub use stack::{ListenerContext, Stack, stack};

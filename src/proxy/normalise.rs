@@ -13,14 +13,14 @@ use std::{
 };
 
 use http::{
-    Request, Response, Uri, Version,
+    Response, Uri, Version,
     header::{CONTENT_LENGTH, EXPECT},
     uri::{Parts, PathAndQuery},
 };
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{ProxyError, decided::Decided};
+use super::{Fields, Inbound, ProxyError, decided::Decided};
 
 /// Makes [`Normalise`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,9 +40,9 @@ pub struct Normalise<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for Normalise<S>
+impl<S, B, R> Service<Inbound<B>> for Normalise<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = ProxyError>,
+    S: Service<Inbound<B>, Response = Response<R>, Error = ProxyError>,
 {
     type Response = Response<R>;
     type Error = ProxyError;
@@ -52,22 +52,25 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
+        let Inbound { request, exchange } = &mut inbound;
         let is_old = request.version() < Version::HTTP_11;
         let answer = match normal_target(request.uri()) {
             Ok(normal) => {
                 if let Some(uri) = normal {
                     *request.uri_mut() = uri;
                 }
-                if let Err(error) = hop_by_hop::strip_request(&mut request) {
+                if let Err(error) = hop_by_hop::strip_request(request, exchange) {
                     return Normalised {
                         answer: Decided::refused(error),
                         is_old,
                     };
                 }
                 // The server on this side has answered it (RFC 9110 §10.1.1), so the upstream need not.
-                request.headers_mut().remove(EXPECT);
-                Decided::passed(self.inner.call(request))
+                if exchange.fields.has(Fields::EXPECT) {
+                    request.headers_mut().remove(EXPECT);
+                }
+                Decided::passed(self.inner.call(inbound))
             }
             Err(error) => Decided::refused(error),
         };
@@ -131,18 +134,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
     use tower::{ServiceExt, service_fn};
 
     async fn seen(uri: &str) -> Result<String, ProxyError> {
-        let echo = service_fn(|request: Request<()>| async move {
+        let echo = service_fn(|inbound: Inbound<()>| async move {
             let response = Response::builder()
                 .header("connection", "x-secret")
                 .header("x-secret", "1")
-                .body(request.uri().to_string());
+                .body(inbound.request.uri().to_string());
             Ok(response.unwrap())
         });
         let request = Request::get(uri).body(()).unwrap();
-        let response = NormaliseLayer.layer(echo).oneshot(request).await?;
+        let response = NormaliseLayer.layer(echo).oneshot(Inbound::new(request, None)).await?;
         assert!(response.headers().is_empty(), "hop-by-hop fields of answers go too");
         Ok(response.into_body())
     }

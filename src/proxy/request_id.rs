@@ -11,9 +11,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
+
+use super::Inbound;
 
 /// The field that carries it, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,9 +47,9 @@ pub struct WithRequestId<S> {
     fresh: FreshIds,
 }
 
-impl<S, B, R> Service<Request<B>> for WithRequestId<S>
+impl<S, B, R> Service<Inbound<B>> for WithRequestId<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Inbound<B>, Response = Response<R>>,
 {
     type Response = Response<R>;
     type Error = S::Error;
@@ -57,8 +59,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let headers = request.headers();
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
+        let headers = inbound.request.headers_mut();
         // A repeated field has one key: looking for more of it is for few requests.
         let may_repeat = headers.len() != headers.keys_len();
         let repeats = || may_repeat && headers.get_all(REQUEST_ID).iter().nth(1).is_some();
@@ -66,12 +68,14 @@ where
             Some(id) if is_sane(id.as_bytes()) && !repeats() => id.clone(),
             _ => {
                 let id = self.fresh.next();
-                request.headers_mut().insert(REQUEST_ID, id.clone());
+                // The credential's field comes later: the table grows once for both.
+                headers.reserve(2);
+                headers.insert(REQUEST_ID, id.clone());
                 id
             }
         };
         Identified {
-            answer: self.inner.call(request),
+            answer: self.inner.call(inbound),
             id: Some(id),
         }
     }

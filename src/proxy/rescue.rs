@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::Response;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::ProxyError;
+use super::{Inbound, ProxyError};
 use crate::upstream::Body;
 
 /// Makes [`Rescue`].
@@ -35,9 +35,9 @@ pub struct Rescue<S> {
     unready: Option<ProxyError>,
 }
 
-impl<S, B> Service<Request<B>> for Rescue<S>
+impl<S, B> Service<Inbound<B>> for Rescue<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = ProxyError>,
+    S: Service<Inbound<B>, Response = Response<Body>, Error = ProxyError>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -49,7 +49,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
         if let Some(error) = self.unready.take() {
             return Rescued {
                 refusal: Some(error),
@@ -57,7 +57,7 @@ where
             };
         }
         // The services within hold shared routes and nothing half-changed, so they outlive a panic.
-        let future = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        let future = catch_unwind(AssertUnwindSafe(|| self.inner.call(inbound)));
         Rescued {
             refusal: None,
             future: future.map_err(|panic| report(&*panic)).ok(),
@@ -112,13 +112,18 @@ fn report(panic: &(dyn Any + Send)) {
 mod tests {
     use super::*;
     use crate::proxy::error::ERROR_HEADER;
+    use http::Request;
     use http_body_util::BodyExt;
     use tower::{ServiceExt, service_fn};
 
     #[tokio::test]
     async fn a_refusal_becomes_a_problem() {
-        let inner = service_fn(|_: Request<()>| async { Err(ProxyError::bad_request("say it once")) });
-        let response = RescueLayer.layer(inner).oneshot(Request::new(())).await.unwrap();
+        let inner = service_fn(|_: Inbound<()>| async { Err(ProxyError::bad_request("say it once")) });
+        let response = RescueLayer
+            .layer(inner)
+            .oneshot(Inbound::new(Request::new(()), None))
+            .await
+            .unwrap();
         assert_eq!(response.status(), 400);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -129,13 +134,13 @@ mod tests {
 
     #[tokio::test]
     async fn law_9_a_panic_is_an_answer_without_its_words() {
-        let inner = service_fn(|request: Request<String>| async move {
+        let inner = service_fn(|inbound: Inbound<String>| async move {
             tokio::task::yield_now().await;
-            panic!("canary {}", request.into_body());
+            panic!("canary {}", inbound.request.into_body());
         });
         let response = RescueLayer
             .layer(inner)
-            .oneshot(Request::new("secret".to_owned()))
+            .oneshot(Inbound::new(Request::new("secret".to_owned()), None))
             .await
             .unwrap();
         assert_eq!(response.headers()[ERROR_HEADER], "internal");

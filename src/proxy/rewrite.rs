@@ -13,9 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{CONTENT_LOCATION, HOST, LOCATION, SET_COOKIE},
-    request::Parts,
     uri::PathAndQuery,
 };
 use pin_project_lite::pin_project;
@@ -24,12 +23,7 @@ use tower::{Layer, Service};
 
 pub use subject::Subject;
 
-use super::{
-    ProxyError,
-    decided::Decided,
-    guard::Caller,
-    route::{Entry, Matched},
-};
+use super::{Exchange, Fields, Inbound, ProxyError, decided::Decided, guard::Caller, route::Entry};
 use crate::credential::placement::strip_headers;
 
 /// Makes [`Rewrite`].
@@ -44,15 +38,15 @@ impl<S> Layer<S> for RewriteLayer {
     }
 }
 
-/// Translates between a caller and its route's upstream; gives requests their [`Subject`].
+/// Translates between a caller and its route's upstream; finds requests' [`Subject`].
 #[derive(Debug, Clone)]
 pub struct Rewrite<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for Rewrite<S>
+impl<S, B, R> Service<Inbound<B>> for Rewrite<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = ProxyError>,
+    S: Service<Inbound<B>, Response = Response<R>, Error = ProxyError>,
 {
     type Response = Response<R>;
     type Error = ProxyError;
@@ -62,59 +56,54 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        match towards_upstream(&mut parts) {
-            Ok((entry, caller)) => Rewritten {
-                answer: Decided::passed(self.inner.call(Request::from_parts(parts, body))),
-                terms: Some((entry, caller)),
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
+        let exchange = inbound.exchange.clone();
+        Rewritten {
+            answer: match towards_upstream(&mut inbound) {
+                Ok(()) => Decided::passed(self.inner.call(inbound)),
+                Err(error) => Decided::refused(error),
             },
-            Err(error) => Rewritten {
-                answer: Decided::refused(error),
-                terms: None,
-            },
+            exchange,
         }
     }
 }
 
-fn towards_upstream(parts: &mut Parts) -> Result<(Arc<Entry>, Option<Caller>), ProxyError> {
-    // The layers above have put it there.
-    let caller = parts.extensions.get::<Caller>().cloned();
-    let matched = parts.extensions.get_mut::<Matched>().ok_or(ProxyError::Internal)?;
-    let entry = matched.entry.clone();
-    let base = &entry.target.base;
+fn towards_upstream<B>(Inbound { request, exchange }: &mut Inbound<B>) -> Result<(), ProxyError> {
+    // The layer above has found it.
+    let matched = exchange.matched().ok_or(ProxyError::Internal)?;
+    let (entry, base) = (&matched.entry, &matched.entry.target.base);
 
     // Where nothing is taken off and nothing put before it, it is the caller's own.
     if !(entry.prefix.is_empty() && base.path.is_empty()) {
-        let query = parts.uri.query();
-        let rest = matched.rest(parts.uri.path());
-        let mut target = String::with_capacity(base.path.len() + rest.len() + query.map_or(1, |query| query.len() + 2));
-        target.push_str(&base.path);
-        target.push_str(rest);
-        if target.is_empty() {
-            target.push('/');
-        }
-        if let Some(query) = query {
-            target.push('?');
-            target.push_str(query);
-        }
+        let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        let (path, tail) = target.split_at(request.uri().path().len());
+        let rest = matched.rest(path);
+        let slash = if base.path.is_empty() && rest.is_empty() {
+            "/"
+        } else {
+            ""
+        };
+        let target = [&base.path, rest, slash, tail].concat();
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| ProxyError::Internal)?;
-        parts.uri = target.into();
+        *request.uri_mut() = target.into();
     }
     // The client speaks whatever version it has agreed on with the upstream.
-    parts.version = Version::HTTP_11;
+    *request.version_mut() = Version::HTTP_11;
 
-    let subject = Subject::read(&entry, &parts.headers, &matched.captures)?;
-    let extra = extra_headers(&entry, &parts.headers, &matched.captures, &subject)?;
+    let headers = request.headers_mut();
+    let subject = Subject::read(entry, headers, &matched.captures)?;
+    let extra = extra_headers(entry, headers, &matched.captures, &subject)?;
     for name in &entry.subject_headers {
-        strip_headers(&mut parts.headers, Some(name));
+        strip_headers(headers, Some(name));
     }
     if let Some(extra) = extra {
-        parts.headers.extend(extra);
+        headers.extend(extra);
     }
-    parts.headers.insert(HOST, entry.target.host.clone());
-    matched.subject = subject;
-    Ok((entry, caller))
+    headers.insert(HOST, entry.target.host.clone());
+    if !subject.parts().is_empty() {
+        exchange.found_subject(subject);
+    }
+    Ok(())
 }
 
 fn extra_headers(
@@ -151,6 +140,10 @@ fn extra_headers(
 }
 
 fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&Caller>) {
+    let fields = Fields::of(response.headers());
+    if !fields.has(Fields::LOCATION | Fields::CONTENT_LOCATION | Fields::SET_COOKIE) {
+        return;
+    }
     let spec = entry.manager.as_ref().map(|manager| manager.spec());
     if spec.is_some_and(|spec| !spec.subject.is_empty()) {
         // One user's session must not become another's.
@@ -174,7 +167,7 @@ fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&
     translate(response.headers_mut(), &CONTENT_LOCATION, |location| {
         terms.localise(location)
     });
-    if response.headers().contains_key(SET_COOKIE) {
+    if fields.has(Fields::SET_COOKIE) {
         let cookies = response.headers_mut().iter_mut();
         for (_, cookie) in cookies.filter(|(name, _)| **name == SET_COOKIE) {
             let localised = std::str::from_utf8(cookie.as_bytes()).map(|text| terms.localise_cookie(text));
@@ -202,7 +195,7 @@ pin_project! {
     pub struct Rewritten<F> {
         #[pin]
         answer: Decided<F>,
-        terms: Option<(Arc<Entry>, Option<Caller>)>,
+        exchange: Arc<Exchange>,
     }
 }
 
@@ -215,8 +208,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
-        if let (Ok(response), Some((entry, caller))) = (&mut answer, this.terms) {
-            towards_caller(response, entry, caller.as_ref());
+        if let (Ok(response), Some(matched)) = (&mut answer, this.exchange.matched()) {
+            towards_caller(response, &matched.entry, this.exchange.caller());
         }
         Poll::Ready(answer)
     }

@@ -12,13 +12,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use http::Request;
 use tower::{Layer, Service};
 
 pub use entry::{Entry, Matched, Target};
 pub use router::{Router, RouterError};
 
-use super::{ProxyError, decided::Decided, guard::Caller, trace::Facts};
+use super::{Inbound, ProxyError, decided::Decided};
 
 /// Makes [`Route`].
 #[derive(Debug, Clone)]
@@ -44,16 +43,16 @@ impl<S> Layer<S> for RouteLayer {
     }
 }
 
-/// Gives the inner service requests that have a route, with what [`Matched`].
+/// Gives the inner service requests that have a route that may be called.
 #[derive(Debug, Clone)]
 pub struct Route<S> {
     inner: S,
     router: Arc<ArcSwap<Router>>,
 }
 
-impl<S, B> Service<Request<B>> for Route<S>
+impl<S, B> Service<Inbound<B>> for Route<S>
 where
-    S: Service<Request<B>, Error = ProxyError>,
+    S: Service<Inbound<B>, Error = ProxyError>,
 {
     type Response = S::Response;
     type Error = ProxyError;
@@ -63,28 +62,20 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        match decide(&request, &self.router.load()) {
-            Ok(matched) => {
-                request.extensions_mut().insert(matched);
-                Decided::passed(self.inner.call(request))
-            }
+    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
+        match decide(&inbound, &self.router.load()) {
+            Ok(()) => Decided::passed(self.inner.call(inbound)),
             Err(error) => Decided::refused(error),
         }
     }
 }
 
-fn decide<B>(request: &Request<B>, router: &Router) -> Result<Matched, ProxyError> {
-    let host = request
-        .extensions()
-        .get::<Caller>()
-        .and_then(|caller| caller.host.clone());
+fn decide<B>(Inbound { request, exchange }: &Inbound<B>, router: &Router) -> Result<(), ProxyError> {
+    let host = exchange.caller().and_then(|caller| caller.host.as_deref());
     let (method, path) = (request.method(), request.uri().path());
-    let matched = router.find(host.as_deref(), method, path)?;
-    // Before the checks, so that a refusal's line in the log has its route.
-    if let Some(facts) = request.extensions().get::<Arc<Facts>>() {
-        facts.set_route(matched.entry.clone(), matched.entry.masked(matched.rest(path)));
-    }
-    matched.entry.may_be_called(method, matched.rest(path))?;
-    Ok(matched)
+    // Found before the checks, so that a refusal's line in the log has its route.
+    let mut matched = router.find(host, method, path)?;
+    matched.masked = matched.entry.masked(matched.rest(path));
+    let matched = exchange.found_route(matched);
+    matched.entry.may_be_called(method, matched.rest(path))
 }

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use tower::{Service, ServiceBuilder};
 
 use super::{
+    Connection, Inbound,
     asterisk::{Asterisk, AsteriskLayer},
     authorize::{Authorize, AuthorizeLayer},
     forward::Forward,
@@ -48,7 +49,7 @@ pub struct ListenerContext {
     pub clock: Clock,
 }
 
-/// A listener's stack. Each request should carry its [`Connection`](super::Connection) as an extension: without
+/// A listener's stack. Each request should carry its [`Connection`] as an extension: without
 /// it, the connection's own address is not among the hosts that the guard knows.
 pub fn stack(context: ListenerContext) -> Stack {
     let ListenerContext {
@@ -63,7 +64,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(RequestIdLayer::default())
         // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
         // a credential.
-        .layer(TraceLayer::new(name, router.clone(), metrics.clone(), clock))
+        .layer(TraceLayer::new(name, metrics.clone(), clock))
         // Outside everything that answers, so that refusals have a span; within request id, which it tells.
         .layer(requests)
         // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
@@ -109,19 +110,20 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = <Layers as Service<Request<Body>>>::Future;
+    type Future = <Layers as Service<Inbound<Body>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<Body>>::poll_ready(&mut self.0, cx)
+        Service::<Inbound<Body>>::poll_ready(&mut self.0, cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let connection = request.extensions_mut().remove::<Connection>().map(Arc::new);
         // Nothing of it is left to be read: most requests have no body.
-        if request.body().is_end_stream() {
-            return self.0.call(request.map(|_| Body::default()));
-        }
-        // Before anything can let go of the body.
-        let request = Linger::over(request);
-        self.0.call(request.map(BodyExt::boxed_unsync))
+        let request = match request.body().is_end_stream() {
+            true => request.map(|_| Body::default()),
+            // Before anything can let go of the body.
+            false => Linger::over(request).map(BodyExt::boxed_unsync),
+        };
+        self.0.call(Inbound::new(request, connection))
     }
 }

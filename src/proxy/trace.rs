@@ -9,52 +9,21 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{self, Poll, ready},
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use super::{
-    ProxyError,
-    request_id::REQUEST_ID,
-    route::{Entry, Router},
-};
-use crate::{clock::Clock, metrics::Metrics, name::ListenerName};
-
-/// The target of access lines.
-pub const ACCESS: &str = "bearerd::access";
+use super::{Exchange, Inbound, ProxyError, request_id::REQUEST_ID, route::Matched};
+use crate::{clock::Clock, log::AccessLine, metrics::Metrics, name::ListenerName};
 
 /// nginx's number for a caller that went away before its answer; never sent to anybody.
 const CALLER_GONE: u16 = 499;
-
-/// What inner layers tell the access line: an extension of each request.
-#[derive(Debug, Default)]
-pub struct Facts {
-    route: OnceLock<(Arc<Entry>, Option<String>)>,
-    was_replayed: AtomicBool,
-}
-
-impl Facts {
-    /// The request has this route, and its path, if its own may not be told, is told like this.
-    pub fn set_route(&self, entry: Arc<Entry>, masked: Option<String>) {
-        // A request is routed once.
-        let _ = self.route.set((entry, masked));
-    }
-
-    /// The request was sent a second time.
-    pub fn set_replayed(&self) {
-        self.was_replayed.store(true, Ordering::Relaxed);
-    }
-}
 
 /// Makes [`Trace`].
 #[derive(Debug, Clone)]
@@ -64,17 +33,15 @@ pub struct TraceLayer(Arc<Context>);
 #[derive(Debug)]
 struct Context {
     listener: ListenerName,
-    router: Arc<ArcSwap<Router>>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
 
 impl TraceLayer {
-    /// A layer of this router's listener that counts there, by this clock.
-    pub fn new(listener: ListenerName, router: Arc<ArcSwap<Router>>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+    /// A layer of this listener that counts there, by this clock.
+    pub fn new(listener: ListenerName, metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self(Arc::new(Context {
             listener,
-            router,
             metrics,
             clock,
         }))
@@ -99,9 +66,9 @@ pub struct Trace<S> {
     context: Arc<Context>,
 }
 
-impl<S, B, R> Service<Request<B>> for Trace<S>
+impl<S, B, R> Service<Inbound<B>> for Trace<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    S: Service<Inbound<B>, Response = Response<R>, Error = Infallible>,
 {
     type Response = Response<R>;
     type Error = Infallible;
@@ -111,17 +78,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let facts = Arc::new(Facts::default());
-        request.extensions_mut().insert(facts.clone());
+    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
+        let request = &inbound.request;
         let line = Line {
             started: self.context.clock.monotonic(),
             context: self.context.clone(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             id: request.headers().get(REQUEST_ID).cloned(),
-            facts,
-            hides_unrouted: self.context.router.load().reads_paths(),
+            exchange: inbound.exchange.clone(),
             is_written: false,
         };
         let span = tracing::debug_span!(
@@ -133,11 +98,11 @@ where
         );
         let future = {
             let _entered = span.enter();
-            self.inner.call(request)
+            self.inner.call(inbound)
         };
         // The layers within have decided on the route by now.
-        if let Some(path) = line.path() {
-            span.record("path", path);
+        if !span.is_disabled() {
+            span.record("path", line.path());
         }
         Traced { future, span, line }
     }
@@ -175,9 +140,7 @@ struct Line {
     method: Method,
     uri: Uri,
     id: Option<HeaderValue>,
-    facts: Arc<Facts>,
-    /// Whether the path of a request without route may hold a part of a subject, mistyped or with another method.
-    hides_unrouted: bool,
+    exchange: Arc<Exchange>,
     is_written: bool,
 }
 
@@ -188,17 +151,19 @@ impl Line {
 
     /// The path as it may be told.
     fn path(&self) -> Option<&str> {
-        match self.facts.route.get() {
-            Some((_, Some(masked))) => Some(masked),
-            None if self.hides_unrouted => None,
-            Some((_, None)) | None => Some(self.uri.path()),
+        match self.exchange.matched() {
+            Some(Matched {
+                masked: Some(masked), ..
+            }) => Some(masked),
+            None if !self.exchange.may_tell_path() => None,
+            Some(_) | None => Some(self.uri.path()),
         }
     }
 
     fn write(&mut self, status: StatusCode, error: Option<&ProxyError>) {
         self.is_written = true;
         let elapsed = self.context.clock.monotonic().saturating_sub(self.started);
-        let entry = self.facts.route.get().map(|(entry, _)| entry);
+        let entry = self.exchange.matched().map(|matched| &matched.entry);
         match entry {
             Some(entry) => entry
                 .counts
@@ -206,20 +171,19 @@ impl Line {
                 .request(status, elapsed),
             None => self.context.metrics.unrouted().request(status, elapsed),
         }
-        tracing::info!(
-            target: ACCESS,
-            listener = self.context.listener.as_str(),
-            method = self.method.as_str(),
-            path = self.path(),
-            route = entry.map(|entry| entry.name.as_str()),
-            upstream = entry.map(|entry| entry.target.name.as_str()),
-            status = status.as_u16(),
-            code = error.map(|error| error.code().as_str()),
-            detail = error.map(tracing::field::display),
-            duration_ms = elapsed.as_micros() as f64 / 1_000.0,
-            replayed = self.facts.was_replayed.load(Ordering::Relaxed),
-            request_id = self.id(),
-        );
+        let line = AccessLine {
+            listener: self.context.listener.as_str(),
+            method: self.method.as_str(),
+            path: self.path(),
+            route: entry.map(|entry| entry.name.as_str()),
+            upstream: entry.map(|entry| entry.target.name.as_str()),
+            status: status.as_u16(),
+            error: error.map(|error| (error.code().as_str(), error as &dyn std::fmt::Display)),
+            elapsed,
+            replayed: self.exchange.was_replayed(),
+            request_id: self.id(),
+        };
+        line.write();
     }
 }
 
@@ -236,19 +200,22 @@ impl Drop for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::fixtures;
+    use http::Request;
     use tower::{ServiceExt, service_fn};
 
     fn layer(metrics: &Arc<Metrics>) -> TraceLayer {
-        let router = Arc::new(ArcSwap::from_pointee(fixtures::router(&[], vec![]).unwrap()));
-        TraceLayer::new("main".parse().unwrap(), router, metrics.clone(), Clock::manual())
+        TraceLayer::new("main".parse().unwrap(), metrics.clone(), Clock::manual())
     }
 
     #[tokio::test]
     async fn a_request_is_counted_with_its_status() {
         let metrics = Arc::new(Metrics::new());
-        let inner = service_fn(|_: Request<()>| async { Ok(Response::builder().status(418).body(()).unwrap()) });
-        layer(&metrics).layer(inner).oneshot(Request::new(())).await.unwrap();
+        let inner = service_fn(|_: Inbound<()>| async { Ok(Response::builder().status(418).body(()).unwrap()) });
+        layer(&metrics)
+            .layer(inner)
+            .oneshot(Inbound::new(Request::new(()), None))
+            .await
+            .unwrap();
         let page = metrics.page();
         assert!(page.contains(r#"requests_total{route="-",status="418"} 1"#), "{page}");
     }
@@ -256,10 +223,14 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_goes_away_is_counted_too() {
         let metrics = Arc::new(Metrics::new());
-        let inner = service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Infallible>>());
-        drop(layer(&metrics).layer(inner).oneshot(Request::new(())));
+        let inner = service_fn(|_: Inbound<()>| std::future::pending::<Result<Response<()>, Infallible>>());
+        drop(
+            layer(&metrics)
+                .layer(inner)
+                .oneshot(Inbound::new(Request::new(()), None)),
+        );
         let mut service = layer(&metrics).layer(inner);
-        drop(service.call(Request::new(())));
+        drop(service.call(Inbound::new(Request::new(()), None)));
         let page = metrics.page();
         assert!(page.contains(r#"requests_total{route="-",status="499"} 1"#), "{page}");
     }

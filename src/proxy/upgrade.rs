@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    HeaderMap, HeaderValue, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
 use hyper::upgrade::OnUpgrade;
@@ -19,11 +19,7 @@ use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{ProxyError, normalise::hop_by_hop};
-
-/// The protocols that a caller may switch to: an extension of requests whose `Upgrade` goes on to the upstream.
-#[derive(Debug, Clone)]
-pub struct Wanted(pub HeaderValue);
+use super::{Fields, Inbound, ProxyError, normalise::hop_by_hop};
 
 /// Makes [`Upgrade`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,9 +39,9 @@ pub struct Upgrade<S> {
     inner: S,
 }
 
-impl<S, B, R> Service<Request<B>> for Upgrade<S>
+impl<S, B, R> Service<Inbound<B>> for Upgrade<S>
 where
-    S: Service<Request<B>, Response = Response<R>, Error = ProxyError>,
+    S: Service<Inbound<B>, Response = Response<R>, Error = ProxyError>,
     B: http_body::Body,
 {
     type Response = Response<R>;
@@ -56,20 +52,21 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let caller = take_upgrade(&mut request);
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
+        let caller = take_upgrade(&mut inbound);
         Upgraded {
-            answer: self.inner.call(request),
+            answer: self.inner.call(inbound),
             caller,
         }
     }
 }
 
 /// The caller's connection to come, if it asks for an upgrade that may go on.
-fn take_upgrade<B: http_body::Body>(request: &mut Request<B>) -> Option<OnUpgrade> {
-    if !request.headers().contains_key(UPGRADE) {
+fn take_upgrade<B: http_body::Body>(inbound: &mut Inbound<B>) -> Option<OnUpgrade> {
+    if !inbound.exchange.fields.has(Fields::UPGRADE) {
         return None;
     }
+    let request = &mut inbound.request;
     // A body would stand between the two protocols; its request is answered without an upgrade (RFC 9110 §7.8).
     if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
         return None;
@@ -77,7 +74,7 @@ fn take_upgrade<B: http_body::Body>(request: &mut Request<B>) -> Option<OnUpgrad
     let wanted = wanted(request.headers())?;
     // There is none on a connection that can't be given away.
     let caller = request.extensions_mut().remove::<OnUpgrade>()?;
-    request.extensions_mut().insert(Wanted(wanted));
+    inbound.exchange.wants_upgrade(wanted);
     Some(caller)
 }
 

@@ -29,6 +29,7 @@ use super::{
     drain::Drain,
     head_timer::HeadTimer,
     preface::{Version, sniff},
+    seldom::Seldom,
 };
 
 /// The two ends of a connection. Unix sockets have no addresses to speak of.
@@ -186,7 +187,7 @@ pub(super) async fn run<I, S, B, F>(
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                () = drain.started() => match timeout(LAST_REQUEST, connection.as_mut()).await {
+                () = Seldom::new(drain.started()) => match timeout(LAST_REQUEST, connection.as_mut()).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         connection.as_mut().graceful_shutdown();
@@ -200,7 +201,7 @@ pub(super) async fn run<I, S, B, F>(
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => ended,
-                () = drain.started() => {
+                () = Seldom::new(drain.started()) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

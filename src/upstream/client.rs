@@ -23,7 +23,8 @@ use tokio::sync::Mutex;
 use super::{
     Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of},
-    pool::{Http1, Lent, Pool},
+    line::{Line, ended},
+    pool::{Lent, Pool},
     slots::Slots,
     upload::Sending,
 };
@@ -205,9 +206,7 @@ impl Shared {
             Lent::Http2(sender)
         } else {
             let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
-            let task = tokio::spawn(async move { ended(connection.await) }).abort_handle();
-            let limit = Box::pin(tokio::time::sleep(self.response_timeout));
-            Lent::Http1(Http1 { sender, task, limit })
+            Lent::Http1(Box::new(Line::new(sender, connection, self.response_timeout)))
         };
         Ok((lent, false))
     }
@@ -246,13 +245,6 @@ impl Shared {
                 false => format!("it took nothing of the request's body for {ms} ms (response_timeout)"),
             },
         }
-    }
-}
-
-/// The error has reached the request that was under way, if there was one.
-pub(super) fn ended(how: Result<(), hyper::Error>) {
-    if let Err(error) = how {
-        tracing::debug!(%error, "a connection to an upstream ended early");
     }
 }
 

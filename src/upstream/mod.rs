@@ -8,6 +8,7 @@ mod client;
 mod connect;
 mod error;
 mod exchange;
+mod line;
 mod pool;
 mod probe;
 mod slots;

@@ -16,14 +16,10 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::{
     body::Incoming,
-    client::conn::{TrySendError, http1, http2},
-};
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, Sleep},
+    client::conn::{TrySendError, http2},
 };
 
-use super::{BoxError, slots::Slot, upload::Sending};
+use super::{BoxError, line::Line, slots::Slot, upload::Sending};
 
 /// Unused connections are looked at so often.
 const ROUND: Duration = Duration::from_secs(15);
@@ -51,7 +47,7 @@ struct State {
 }
 
 struct Idle {
-    lent: Http1,
+    line: Box<Line>,
     since: u32,
 }
 
@@ -61,63 +57,44 @@ struct Http2 {
     used: u32,
 }
 
-/// A connection for one request.
-pub(super) struct Http1 {
-    pub(super) sender: http1::SendRequest<Sending>,
-    /// Ends the connection's task: one that is stuck in a write wouldn't notice that nobody wants its answer.
-    pub(super) task: AbortHandle,
-    /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
-    /// than making one.
-    pub(super) limit: Pin<Box<Sleep>>,
-}
-
 /// What a request is sent over.
 pub(super) enum Lent {
-    Http1(Http1),
+    Http1(Box<Line>),
     Http2(http2::SendRequest<Sending>),
 }
 
 impl Lent {
-    /// Sends a request; returns the answer's head, or a request that provably never left.
+    /// Sends a request with a body, which goes on for as long as it takes, however the answer is read; returns the
+    /// answer's head, or a request that provably never left.
     pub(super) async fn send(
         &mut self,
         request: Request<Sending>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Sending>>> {
         match self {
-            Self::Http1(lent) => lent.sender.try_send_request(request).await,
+            Self::Http1(line) => {
+                line.run();
+                line.send(request).await
+            }
             Self::Http2(sender) => sender.try_send_request(request).await,
         }
     }
 
     /// Sends a request without a body; `None` if no answer came within `limit`.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tokio's timers are put off to a moment of its own clock"
-    )]
     pub(super) async fn send_within(
         &mut self,
         request: Request<Sending>,
         limit: Duration,
     ) -> Option<Result<Response<Incoming>, TrySendError<Request<Sending>>>> {
         match self {
-            Self::Http1(Http1 {
-                sender, limit: timer, ..
-            }) => {
-                timer.as_mut().reset(Instant::now() + limit);
-                tokio::select! {
-                    biased;
-                    sent = sender.try_send_request(request) => Some(sent),
-                    () = timer => None,
-                }
-            }
+            Self::Http1(line) => line.send_within(request, limit).await,
             Self::Http2(sender) => tokio::time::timeout(limit, sender.try_send_request(request)).await.ok(),
         }
     }
 
     /// Ends a connection that is given up in the middle of a request; one that others use too goes on.
     pub(super) fn abandon(self) {
-        if let Self::Http1(lent) = self {
-            lent.task.abort();
+        if let Self::Http1(line) = self {
+            line.abandon();
         }
     }
 }
@@ -143,11 +120,11 @@ impl Pool {
         let mut at = state.idle.len();
         while let Some(next) = at.checked_sub(1) {
             at = next;
-            let sender = &state.idle[at].lent.sender;
-            if sender.is_ready() {
-                return Some(Lent::Http1(state.idle.remove(at).lent));
+            let line = &state.idle[at].line;
+            if line.is_ready() {
+                return Some(Lent::Http1(state.idle.remove(at).line));
             }
-            if sender.is_closed() {
+            if line.is_closed() {
                 state.idle.remove(at);
             }
         }
@@ -164,13 +141,16 @@ impl Pool {
         self.sweep(&mut state);
     }
 
-    fn give_back(&self, lent: Http1) {
+    fn give_back(&self, mut line: Box<Line>) {
+        if !line.rest() {
+            return;
+        }
         let mut state = self.state();
-        if lent.sender.is_closed() || state.idle.len() >= MOST_IDLE {
+        if state.idle.len() >= MOST_IDLE {
             return;
         }
         let since = state.round;
-        state.idle.push(Idle { lent, since });
+        state.idle.push(Idle { line, since });
         self.sweep(&mut state);
     }
 
@@ -184,7 +164,7 @@ impl Pool {
     /// The answer's body, at whose end the connection is given back.
     pub(super) fn until_read(&self, lent: Lent, slot: Slot, body: Incoming) -> Answer {
         let lent = match lent {
-            Lent::Http1(lent) => Some((self.clone(), lent)),
+            Lent::Http1(line) => Some((self.clone(), line)),
             Lent::Http2(_) => None,
         };
         let mut answer = Answer {
@@ -205,9 +185,7 @@ async fn sweep(pool: Weak<Mutex<State>>) {
         state.round = state.round.wrapping_add(1);
         let round = state.round;
         let is_old = |since: u32| round.wrapping_sub(since) >= ROUNDS;
-        state
-            .idle
-            .retain(|idle| !is_old(idle.since) && !idle.lent.sender.is_closed());
+        state.idle.retain_mut(|idle| !is_old(idle.since) && idle.line.is_open());
         // Requests under way hold clones: their connection ends after the last of them.
         state
             .http2
@@ -223,7 +201,7 @@ async fn sweep(pool: Weak<Mutex<State>>) {
 /// An answer's body, whose connection goes back to the pool when it ends, and is closed when it is dropped before that.
 pub(super) struct Answer {
     body: Incoming,
-    lent: Option<(Pool, Http1)>,
+    lent: Option<(Pool, Box<Line>)>,
     /// Kept for as long as something may still come.
     slot: Option<Slot>,
 }
@@ -237,8 +215,8 @@ impl Answer {
 
     /// The connection first: whoever has waited for the slot finds it in the pool.
     fn give_back(&mut self) {
-        if let Some((pool, lent)) = self.lent.take() {
-            pool.give_back(lent);
+        if let Some((pool, line)) = self.lent.take() {
+            pool.give_back(line);
         }
         self.slot = None;
     }
@@ -249,7 +227,11 @@ impl http_body::Body for Answer {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+        let this = &mut *self;
+        let frame = match &mut this.lent {
+            Some((_, line)) => line.poll_frame(&mut this.body, context),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        };
         match &frame {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),

@@ -7,11 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::{client::conn::http1, upgrade::OnUpgrade};
 
-use super::{
-    Body, UpstreamError,
-    client::{Shared, ended},
-    upload::Sending,
-};
+use super::{Body, UpstreamError, client::Shared, line::ended, upload::Sending};
 
 impl Shared {
     /// Sends a request that has an `Upgrade` field, and no body.

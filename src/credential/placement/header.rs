@@ -28,6 +28,9 @@ fn reads_alike(one: &HeaderName, other: &HeaderName) -> bool {
 
 /// Strips as [`strip_headers`] does and puts the injected value in.
 pub fn put_header(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    strip_headers(headers, Some(name));
+    // `authorization` itself gives way to what is put in its place, and nothing reads alike.
+    if name != AUTHORIZATION {
+        strip_headers(headers, Some(name));
+    }
     headers.insert(name, value.clone());
 }

@@ -36,21 +36,20 @@ impl Again {
         }
     }
 
-    /// One attempt, with this credential in it.
+    /// One attempt: a copy of `parts` with this credential in it, which takes the place of an earlier one's.
     pub(super) fn request(
         &self,
-        mut parts: Parts,
-        body: Body,
+        parts: &mut Parts,
+        mut body: Body,
         injection: Option<&Injection>,
     ) -> Result<Request<Body>, ProxyError> {
         match (self, injection) {
             (_, None) => {}
             (Self::Form(form), Some(Injection::Form { name, pair })) => {
-                let body = inject::into_form(&mut parts, form, name, pair)?;
-                return Ok(Request::from_parts(parts, body));
+                body = inject::into_form(parts, form, name, pair)?;
             }
-            (_, Some(injection)) => inject::into_head(&mut parts, injection)?,
+            (_, Some(injection)) => inject::into_head(parts, injection)?,
         }
-        Ok(Request::from_parts(parts, body))
+        Ok(Request::from_parts(parts.clone(), body))
     }
 }

@@ -88,7 +88,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     pub(super) fn run<'r, S, T>(
         &'r self,
         inner: &'r mut S,
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         tokens: &'r T,
     ) -> impl Future<Output = Result<Response<Body>, ProxyError>> + Send + use<'r, S, T, R>
@@ -105,7 +105,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             };
             let response = self
                 .sending()
-                .send(inner, &parts, &again, first, Some(&ready.injection))
+                .send(inner, &mut parts, &again, first, Some(&ready.injection))
                 .await?;
             let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
                 Some(verdict) => (response, verdict),
@@ -123,7 +123,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     async fn replay<S>(
         &self,
         inner: &mut S,
-        parts: Parts,
+        mut parts: Parts,
         again: &Again,
         tokens: &impl Tokens,
         ready: &Ready,
@@ -166,7 +166,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         (self.on_replay)();
         let response = self
             .sending()
-            .send(inner.ready().await?, &parts, again, body, Some(&later.injection))
+            .send(inner.ready().await?, &mut parts, again, body, Some(&later.injection))
             .await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {

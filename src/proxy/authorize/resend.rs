@@ -33,7 +33,7 @@ impl Sending<'_> {
     pub(super) async fn send<S>(
         &self,
         inner: &mut S,
-        parts: &Parts,
+        parts: &mut Parts,
         again: &Again,
         body: Body,
         injection: Option<&Injection>,
@@ -41,7 +41,7 @@ impl Sending<'_> {
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
     {
-        let request = again.request(parts.clone(), body, injection)?;
+        let request = again.request(parts, body, injection)?;
         self.target.limits.retries.note_request();
         match inner.call(self.outbound(request, false)).await {
             // In a box: few requests come to this.
@@ -53,7 +53,7 @@ impl Sending<'_> {
     async fn send_on<S>(
         &self,
         inner: &mut S,
-        parts: &Parts,
+        parts: &mut Parts,
         again: &Again,
         injection: Option<&Injection>,
         mut error: UpstreamError,
@@ -73,7 +73,7 @@ impl Sending<'_> {
                 tokio::time::sleep(pause).await;
             }
             tracing::debug!(upstream = self.target.name.as_str(), %error, "a request is sent once more");
-            let request = again.request(parts.clone(), body, injection)?;
+            let request = again.request(parts, body, injection)?;
             match inner.ready().await?.call(self.outbound(request, true)).await {
                 Err(ProxyError::Upstream(next)) => error = next,
                 answered => return answered,

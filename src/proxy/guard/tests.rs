@@ -1,6 +1,6 @@
 use super::*;
 use crate::proxy::fixtures;
-use http::{Version, header::HOST};
+use http::{Request, Version, header::HOST};
 
 fn router() -> Router {
     let mut route = fixtures::route("erp", "");
@@ -8,24 +8,24 @@ fn router() -> Router {
     fixtures::router(&[route], vec![]).unwrap()
 }
 
-fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
+fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Inbound<()> {
     let mut request = Request::get(uri).body(()).unwrap();
     for (name, value) in headers {
         request.headers_mut().append(*name, value.parse().unwrap());
     }
-    request.extensions_mut().insert(Connection {
+    let connection = Connection {
         local: Address::Tcp("172.17.0.2:8080".parse().unwrap()),
         peer: Address::Tcp("172.17.0.1:50000".parse().unwrap()),
         tls: false,
-    });
-    request
+    };
+    Inbound::new(request, Some(Arc::new(connection)))
 }
 
-fn judge(request: &Request<()>, router: &Router) -> Result<Caller, ProxyError> {
+fn judge(request: &Inbound<()>, router: &Router) -> Result<Caller, ProxyError> {
     admit(request, router.listener(), |host| router.knows_host(host))
 }
 
-fn code(request: &Request<()>) -> Option<&'static str> {
+fn code(request: &Inbound<()>) -> Option<&'static str> {
     judge(request, &router()).err().map(|error| error.code().as_str())
 }
 
@@ -76,9 +76,9 @@ fn a_request_names_one_host() {
     assert_eq!(code(&request("http://LocalHost:80/", &[("host", "localhost")])), None);
     assert_eq!(code(&request("http://evil.example/", &[])), Some("unknown_host"));
     let mut old = request("/", &[]);
-    *old.version_mut() = Version::HTTP_10;
+    *old.request.version_mut() = Version::HTTP_10;
     assert_eq!(code(&old), None, "HTTP/1.0 has no Host");
-    old.headers_mut().insert(HOST, "evil.example".parse().unwrap());
+    old.request.headers_mut().insert(HOST, "evil.example".parse().unwrap());
     assert_eq!(code(&old), Some("unknown_host"), "but if it has, that counts");
 }
 
@@ -112,7 +112,7 @@ fn pages_of_other_sites_are_refused() {
 fn tunnels_and_echoes_are_refused_with_words() {
     for method in [Method::CONNECT, Method::TRACE] {
         let mut request = request("localhost:80", &[("host", "localhost:80")]);
-        *request.method_mut() = method;
+        *request.request.method_mut() = method;
         assert_eq!(code(&request), Some("bad_request"));
     }
 }

@@ -5,35 +5,20 @@ use http::{
     header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::proxy::{ProxyError, upgrade::Wanted};
-
-/// Whether a field ends at each hop, whether or not `Connection` names it.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "te"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-authentication-info"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-    )
-}
+use crate::proxy::{Exchange, Fields, ProxyError};
 
 /// Removes what ends here from a request.
 ///
 /// `TE: trailers` goes on between HTTP/2 and HTTP/2, where it speaks of the whole way (RFC 9113 §8.2.2) and gRPC wants
-/// it; `Trailer` goes on with a body that can have trailers, and `Upgrade` as far as it is [`Wanted`].
+/// it; `Trailer` goes on with a body that can have trailers, and `Upgrade` as far as the exchange says.
 ///
 /// # Errors
 /// A transfer coding besides `chunked`, which is removed here and would not be there.
-pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
-    let is_http2 = request.version() == Version::HTTP_2;
-    let wanted = request.extensions_mut().remove::<Wanted>();
+pub(super) fn strip_request<B>(request: &mut Request<B>, exchange: &Exchange) -> Result<(), ProxyError> {
+    let (fields, is_http2) = (exchange.fields, request.version() == Version::HTTP_2);
+    if !fields.has(Fields::CONNECTION | Fields::OTHER_HOP | Fields::TRAILER) {
+        return Ok(());
+    }
     let headers = request.headers_mut();
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     if is_chunked
@@ -48,15 +33,15 @@ pub(super) fn strip_request<B>(request: &mut Request<B>) -> Result<(), ProxyErro
     }
     let has_trailers = is_http2 || is_chunked;
     let takes_trailers = is_http2 && headers.get_all(TE).iter().any(|value| names(value, "trailers"));
-    strip(headers);
+    strip_found(headers, fields);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if !has_trailers {
         headers.remove(TRAILER);
     }
-    if let Some(Wanted(protocols)) = wanted {
-        headers.insert(UPGRADE, protocols);
+    if let Some(protocols) = exchange.upgrade() {
+        headers.insert(UPGRADE, protocols.clone());
     }
     Ok(())
 }
@@ -74,23 +59,31 @@ pub(super) fn strip_response<B>(response: &mut Response<B>) {
 
 /// Removes what ends at each hop, and every field that `Connection` names.
 pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
-    // Most requests and answers have none: looking at what is there costs less than asking for each.
-    if !headers.keys().any(is_hop_by_hop) {
+    strip_found(headers, Fields::of(headers));
+}
+
+/// The same, where it is known which fields there are.
+fn strip_found(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(Fields::CONNECTION) {
+        let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
+        if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {
+            let named: Vec<HeaderName> = headers
+                .get_all(CONNECTION)
+                .iter()
+                .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+                .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+                .collect();
+            for name in named {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    if !fields.has(Fields::OTHER_HOP) {
         return;
     }
-    let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
-    if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+    while let Some(name) = headers.keys().find(|name| Fields::named(name).has(Fields::OTHER_HOP)) {
+        let name = name.clone();
         headers.remove(name);
     }
 }
@@ -106,6 +99,7 @@ pub(in crate::proxy) fn names(value: &HeaderValue, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::Inbound;
 
     /// What is left of these fields, sorted.
     fn left(version: Version, fields: &[(&'static str, &'static str)]) -> Result<Vec<(String, String)>, ProxyError> {
@@ -114,7 +108,9 @@ mod tests {
             let name = HeaderName::from_static(name);
             request.headers_mut().append(name, HeaderValue::from_static(value));
         }
-        strip_request(&mut request)?;
+        let mut inbound = Inbound::new(request, None);
+        strip_request(&mut inbound.request, &inbound.exchange)?;
+        let request = inbound.request;
         let fields = request.headers().iter();
         let mut left: Vec<_> = fields
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))

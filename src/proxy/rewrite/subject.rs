@@ -13,7 +13,7 @@ use crate::{
 /// The longest part, in bytes: each subject is held in memory, and a caller must not decide how much that is.
 const LONGEST_PART: usize = 16 * 1024;
 
-/// The parts of a request's subject, by name, in the credential's order: an extension of each routed request.
+/// The parts of a request's subject, by name, in the credential's order.
 #[derive(Clone, Default)]
 pub struct Subject(Vec<(String, SecretString)>);
 

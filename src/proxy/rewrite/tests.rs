@@ -1,4 +1,4 @@
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, Request};
 use secrecy::ExposeSecret;
 use tower::{ServiceExt, service_fn};
 
@@ -16,26 +16,25 @@ async fn through(
     specs: Vec<Spec>,
     request: Request<()>,
     response: http::response::Builder,
-) -> Result<(Request<()>, Response<()>), ProxyError> {
+) -> Result<(Inbound<()>, Response<()>), ProxyError> {
     let router = fixtures::router(&[route], specs).unwrap();
     let matched = router.find(None, request.method(), request.uri().path())?;
-    let mut request = request;
-    request.extensions_mut().insert(matched);
-    request.extensions_mut().insert(Caller {
+    let inbound = Inbound::new(request, None);
+    inbound.exchange.found_route(matched);
+    inbound.exchange.found_caller(Caller {
         scheme: "http",
         authority: Some("localhost:8080".parse().unwrap()),
         host: Some("localhost".into()),
-        connection: None,
     });
     let seen = Arc::new(std::sync::Mutex::new(None));
     let (keep, response) = (seen.clone(), response.body(()).unwrap());
-    let inner = service_fn(move |request: Request<()>| {
-        *keep.lock().unwrap() = Some(request);
+    let inner = service_fn(move |inbound: Inbound<()>| {
+        *keep.lock().unwrap() = Some(inbound);
         std::future::ready(Ok(response.clone()))
     });
-    let response = RewriteLayer.layer(inner).oneshot(request).await?;
-    let request = seen.lock().unwrap().take().unwrap();
-    Ok((request, response))
+    let response = RewriteLayer.layer(inner).oneshot(inbound).await?;
+    let inbound = seen.lock().unwrap().take().unwrap();
+    Ok((inbound, response))
 }
 
 fn request(path: &str, headers: &[(&'static str, &'static str)]) -> Request<()> {
@@ -80,9 +79,9 @@ async fn a_request_is_put_into_the_upstreams_terms() {
         let (seen, _) = through(route("p", "/p"), vec![], request(path, &headers), Response::builder())
             .await
             .unwrap();
-        assert_eq!(seen.uri(), uri, "{path}");
-        assert_eq!(seen.headers()[HOST], "api.example");
-        assert_eq!(seen.version(), Version::HTTP_11);
+        assert_eq!(seen.request.uri(), uri, "{path}");
+        assert_eq!(seen.request.headers()[HOST], "api.example");
+        assert_eq!(seen.request.version(), Version::HTTP_11);
     }
 }
 
@@ -101,7 +100,7 @@ async fn the_subject_is_read_and_its_headers_go() {
     )
     .await
     .unwrap();
-    let subject = &seen.extensions().get::<Matched>().unwrap().subject;
+    let subject = seen.exchange.subject();
     let parts: Vec<_> = subject
         .parts()
         .iter()
@@ -109,10 +108,15 @@ async fn the_subject_is_read_and_its_headers_go() {
         .collect();
     assert_eq!(parts, [("user", "canary"), ("tenant", "a b")]);
     assert!(!format!("{subject:?}").contains("canary"));
-    assert!(!seen.headers().contains_key("x-user-token") && !seen.headers().contains_key("x_user_token"));
-    assert_eq!(seen.headers().get_all("x-tenant").iter().collect::<Vec<_>>(), ["a b"]);
-    assert_eq!(seen.headers()["x-agent"], "erp 7");
-    assert!(seen.headers()["x-agent"].is_sensitive());
+    assert!(
+        !seen.request.headers().contains_key("x-user-token") && !seen.request.headers().contains_key("x_user_token")
+    );
+    assert_eq!(
+        seen.request.headers().get_all("x-tenant").iter().collect::<Vec<_>>(),
+        ["a b"]
+    );
+    assert_eq!(seen.request.headers()["x-agent"], "erp 7");
+    assert!(seen.request.headers()["x-agent"].is_sensitive());
     assert!(
         !response.headers().contains_key(SET_COOKIE),
         "a session of one user is not another's"

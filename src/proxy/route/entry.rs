@@ -14,7 +14,7 @@ use crate::{
     manager::Manager,
     metrics::RouteCounts,
     name::{RouteName, UpstreamName},
-    proxy::{ProxyError, limits::Limits, rewrite::Subject},
+    proxy::{ProxyError, limits::Limits},
     template::Template,
     upstream::Client,
 };
@@ -111,15 +111,15 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The route of a request: an extension of each request that has one.
+/// The route of a request.
 #[derive(Clone)]
 pub struct Matched {
     /// The route.
     pub entry: Arc<Entry>,
     /// What its path captured: names and decoded text.
     pub captures: Vec<(String, String)>,
-    /// Whom its token is for, once that has been read.
-    pub subject: Subject,
+    /// Its path as it may be told, where its own may not.
+    pub masked: Option<String>,
 }
 
 impl Matched {

@@ -11,10 +11,7 @@ use super::{
     entry::{Entry, Matched},
     router::RouterError,
 };
-use crate::{
-    config::checked,
-    proxy::{normalise::path::decode, rewrite::Subject},
-};
+use crate::{config::checked, proxy::normalise::path::decode};
 
 /// Those of one host and prefix, by method.
 #[derive(Default)]
@@ -129,13 +126,13 @@ impl Choice {
             return Some(Matched {
                 entry: found.value.clone(),
                 captures,
-                subject: Subject::default(),
+                masked: None,
             });
         }
         self.everything.as_ref().map(|entry| Matched {
             entry: entry.clone(),
             captures: Vec::new(),
-            subject: Subject::default(),
+            masked: None,
         })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method};
 
-use crate::proxy::route::{Entry, Matched};
+use crate::proxy::{Inbound, route::Entry};
 
 /// A request as layers hand it on.
 pub trait Seen {
@@ -18,16 +18,16 @@ pub trait Seen {
     fn route(&self) -> Option<&Arc<Entry>>;
 }
 
-impl<B> Seen for Request<B> {
+impl<B> Seen for Inbound<B> {
     fn method(&self) -> &Method {
-        self.method()
+        self.request.method()
     }
 
     fn headers(&self) -> &HeaderMap {
-        self.headers()
+        self.request.headers()
     }
 
     fn route(&self) -> Option<&Arc<Entry>> {
-        self.extensions().get::<Matched>().map(|matched| &matched.entry)
+        self.exchange.matched().map(|matched| &matched.entry)
     }
 }

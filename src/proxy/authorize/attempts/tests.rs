@@ -275,9 +275,9 @@ async fn with_form(method: Method, headers: &[(&'static str, &str)], text: &'sta
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
-    let (parts, ()) = request.into_parts();
+    let (mut parts, ()) = request.into_parts();
     let (again, body) = Again::new(&parts, fixtures::body(text), true).await?;
-    let request = again.request(parts, body, Some(&form_injection()))?;
+    let request = again.request(&mut parts, body, Some(&form_injection()))?;
     let length = request.headers().get("content-length").cloned();
     let uri = request.uri().clone();
     let text = request.into_body().collect().await.unwrap().to_bytes();

@@ -1,0 +1,121 @@
+//! A request on its way down the stack, and what layers tell one another of it and of its answer.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::{HeaderValue, Request};
+
+use super::{Connection, fields::Fields, guard::Caller, rewrite::Subject, route::Matched};
+
+/// A request within the stack.
+#[derive(Debug)]
+pub struct Inbound<B> {
+    /// What is left of it: each layer takes off what is its own.
+    pub request: Request<B>,
+    /// What is known of it.
+    pub exchange: Arc<Exchange>,
+}
+
+/// What is known of one request. Each fact is found once, by one layer, and read by those within and by what the layer's
+/// answer passes on its way back.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    /// The connection that it came on, where that is known.
+    pub connection: Option<Arc<Connection>>,
+    /// The header fields that it came with.
+    pub fields: Fields,
+    caller: OnceLock<Caller>,
+    upgrade: OnceLock<HeaderValue>,
+    matched: OnceLock<Matched>,
+    subject: OnceLock<Subject>,
+    may_tell_path: AtomicBool,
+    was_replayed: AtomicBool,
+}
+
+impl<B> Inbound<B> {
+    /// A request that came on this connection.
+    pub fn new(request: Request<B>, connection: Option<Arc<Connection>>) -> Self {
+        let exchange = Exchange {
+            connection,
+            fields: Fields::of(request.headers()),
+            ..Exchange::default()
+        };
+        Self {
+            request,
+            exchange: Arc::new(exchange),
+        }
+    }
+
+    /// The same with another body.
+    pub fn map<C>(self, body: impl FnOnce(B) -> C) -> Inbound<C> {
+        Inbound {
+            request: self.request.map(body),
+            exchange: self.exchange,
+        }
+    }
+}
+
+/// Facts are found once: a second finding of the same is dropped.
+impl Exchange {
+    /// How the caller addressed us.
+    pub fn caller(&self) -> Option<&Caller> {
+        self.caller.get()
+    }
+
+    /// The caller is this one.
+    pub fn found_caller(&self, caller: Caller) {
+        let _ = self.caller.set(caller);
+    }
+
+    /// The protocols that the caller may switch to, where its `Upgrade` goes on to the upstream.
+    pub fn upgrade(&self) -> Option<&HeaderValue> {
+        self.upgrade.get()
+    }
+
+    /// The caller wants one of these protocols.
+    pub fn wants_upgrade(&self, protocols: HeaderValue) {
+        let _ = self.upgrade.set(protocols);
+    }
+
+    /// Its route.
+    pub fn matched(&self) -> Option<&Matched> {
+        self.matched.get()
+    }
+
+    /// Its route is this one.
+    pub fn found_route(&self, matched: Matched) -> &Matched {
+        self.matched.get_or_init(|| matched)
+    }
+
+    /// Whom its token is for; nobody in particular until that was read.
+    pub fn subject(&self) -> &Subject {
+        self.subject.get_or_init(Subject::default)
+    }
+
+    /// Its token is for this one.
+    pub fn found_subject(&self, subject: Subject) {
+        let _ = self.subject.set(subject);
+    }
+
+    /// Whether its path can't hold a part of a subject, whatever it was meant for (law 9): nobody knows at first.
+    pub fn may_tell_path(&self) -> bool {
+        self.may_tell_path.load(Ordering::Relaxed)
+    }
+
+    /// No route of its listener reads a subject from the path.
+    pub fn set_path_may_be_told(&self) {
+        self.may_tell_path.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was sent a second time.
+    pub fn was_replayed(&self) -> bool {
+        self.was_replayed.load(Ordering::Relaxed)
+    }
+
+    /// It was sent a second time.
+    pub fn set_replayed(&self) {
+        self.was_replayed.store(true, Ordering::Relaxed);
+    }
+}

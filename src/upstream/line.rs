@@ -1,0 +1,220 @@
+//! One HTTP/1.1 connection to an upstream, and who sees to it that its bytes move.
+//!
+//! At first nobody but the request that is under way: its own task writes and reads, so none has to be woken for it.
+//! Once there was a body to send, a task of the connection's own does: what is sent must go on however slowly the answer is read.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+use tokio::{
+    task::{AbortHandle, coop::unconstrained},
+    time::{Instant, Sleep},
+};
+
+use super::{connect::Stream, upload::Sending};
+
+type Connection = http1::Connection<Stream, Sending>;
+type Sent = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
+
+/// A connection, with nothing or one request under way.
+pub(super) struct Line {
+    sender: http1::SendRequest<Sending>,
+    driver: Driver,
+    /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
+    /// than making one.
+    limit: Pin<Box<Sleep>>,
+}
+
+enum Driver {
+    Owner(Box<Owned>),
+    /// Aborted where it is stuck in a write, and wouldn't notice that nobody wants its answer.
+    Task(AbortHandle),
+    /// Nothing is left to be driven.
+    Ended,
+}
+
+/// A connection that moves while it is polled.
+struct Owned {
+    connection: Connection,
+    bell: Arc<Bell>,
+    /// Rings the bell. It is the same for the connection's whole life, so that nothing has to register it anew.
+    waker: Waker,
+}
+
+/// Wakes whoever waits for the connection just now: nobody, while it is at rest.
+#[derive(Default)]
+struct Bell(AtomicWaker);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+impl Owned {
+    fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.bell.0.register(context.waker());
+        self.poll_at_rest()
+    }
+
+    /// The same, with nobody to be woken.
+    fn poll_at_rest(&mut self) -> Poll<Result<(), hyper::Error>> {
+        Pin::new(&mut self.connection).poll(&mut Context::from_waker(&self.waker))
+    }
+}
+
+impl Line {
+    /// A connection after its handshake. `patience` is any time: the timer is set for each request.
+    pub(super) fn new(sender: http1::SendRequest<Sending>, connection: Connection, patience: Duration) -> Self {
+        let bell = Arc::<Bell>::default();
+        let owned = Owned {
+            connection,
+            waker: Waker::from(bell.clone()),
+            bell,
+        };
+        Self {
+            sender,
+            driver: Driver::Owner(Box::new(owned)),
+            limit: Box::pin(tokio::time::sleep(patience)),
+        }
+    }
+
+    /// Whether it may be given a request, as far as anybody can know. Where its server has hung up meanwhile, the
+    /// request comes back unsent.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether its server has kept it open; looks at what has come, unlike [`is_closed`](Self::is_closed).
+    pub(super) fn is_open(&mut self) -> bool {
+        if let Driver::Owner(owned) = &mut self.driver
+            && let Poll::Ready(how) = owned.poll_at_rest()
+        {
+            ended(how);
+            self.driver = Driver::Ended;
+        }
+        !self.sender.is_closed()
+    }
+
+    /// Nobody waits for it any more: whether it can take another request, now or, if it runs, soon.
+    pub(super) fn rest(&mut self) -> bool {
+        if let Driver::Owner(owned) = &self.driver {
+            owned.bell.0.take();
+            // It would never be by itself.
+            return self.sender.is_ready() || (self.is_open() && self.sender.is_ready());
+        }
+        !self.sender.is_closed()
+    }
+
+    /// Moves on by itself from now on, in a task.
+    pub(super) fn run(&mut self) {
+        match std::mem::replace(&mut self.driver, Driver::Ended) {
+            Driver::Owner(owned) => {
+                let connection = owned.connection;
+                let task = tokio::spawn(async move { ended(connection.await) });
+                self.driver = Driver::Task(task.abort_handle());
+            }
+            other => self.driver = other,
+        }
+    }
+
+    /// Ends it in the middle of a request.
+    pub(super) fn abandon(self) {
+        if let Driver::Task(task) = self.driver {
+            task.abort();
+        }
+    }
+
+    /// Sends a request on a connection that [runs](Self::run).
+    pub(super) fn send(&mut self, request: Request<Sending>) -> impl Future<Output = Sent> + Send + use<> {
+        self.sender.try_send_request(request)
+    }
+
+    /// Sends a request; `None` if no answer came within `limit`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tokio's timers are put off to a moment of its own clock"
+    )]
+    pub(super) async fn send_within(&mut self, request: Request<Sending>, limit: Duration) -> Option<Sent> {
+        self.limit.as_mut().reset(Instant::now() + limit);
+        // Its answer is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
+        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        let (driver, timer) = (&mut self.driver, &mut self.limit);
+        std::future::poll_fn(|context| {
+            let answer = match driver.poll(context) {
+                // An answer comes from the connection, which was polled just now, and from nowhere else.
+                true => answer.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+                false => answer.as_mut().poll(context),
+            };
+            match answer {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    /// The next frame of the body of its answer.
+    pub(super) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut body = Pin::new(body);
+        let Driver::Owner(owned) = &self.driver else {
+            return body.poll_frame(context);
+        };
+        // What has come already; if there is nothing, this asks the connection for more. Either way it is polled again
+        // before anybody waits, so it need not wake this task.
+        owned.bell.0.take();
+        let nobody = &mut Context::from_waker(Waker::noop());
+        match body.as_mut().poll_frame(nobody) {
+            Poll::Pending => {}
+            frame => return frame,
+        }
+        match self.driver.poll(context) {
+            true => body.poll_frame(nobody),
+            false => body.poll_frame(context),
+        }
+    }
+}
+
+impl Driver {
+    /// Moves the connection on, where that is its owner's part; whether it is.
+    fn poll(&mut self, context: &Context<'_>) -> bool {
+        let Self::Owner(owned) = self else { return false };
+        if let Poll::Ready(how) = owned.poll(context) {
+            ended(how);
+            *self = Self::Ended;
+        }
+        true
+    }
+}
+
+/// The error has reached the request that was under way, if there was one.
+pub(super) fn ended(how: Result<(), hyper::Error>) {
+    if let Err(error) = how {
+        tracing::debug!(%error, "a connection to an upstream ended early");
+    }
+}
