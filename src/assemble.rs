@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
+    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Traces, Upstream},
     manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError, StoreHealth},
     metrics::Metrics,
     name::{CredentialName, ListenerName, RouteName, UpstreamName},
@@ -106,6 +106,7 @@ struct Running {
     state: State,
     state_keys: Vec<SecretString>,
     log: Option<Log>,
+    traces: Option<Option<Traces>>,
     /// Whose idle subjects are forgotten, and after how long.
     forgotten: Option<(Vec<CredentialName>, Duration)>,
     credentials: BTreeMap<CredentialName, Credential>,
@@ -165,6 +166,7 @@ impl Program {
                 state: config.state.clone(),
                 state_keys: config.state_keys.clone(),
                 log: None,
+                traces: None,
                 forgotten: None,
                 credentials: BTreeMap::new(),
                 upstreams: BTreeMap::new(),

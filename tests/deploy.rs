@@ -155,6 +155,13 @@ fn each_overlay_renders_what_the_cluster_accepts() {
         );
         assert_eq!(is_kept, overlay == "sidecar");
         assert!(!objects.contains("emptyDir"), "{overlay}");
+        // A native sidecar: up before the application, and ended after it.
+        let sidecar = ["initContainers:", "restartPolicy: Always", "startupProbe:", "preStop:"];
+        let is_sidecar = overlay == "sidecar";
+        assert!(
+            !is_sidecar || sidecar.iter().all(|word| objects.contains(word)),
+            "{objects}"
+        );
 
         if let Some(mut validate) = installed("kubernetes-validate", false) {
             let directory = tempfile::tempdir().unwrap();
@@ -292,6 +299,11 @@ fn promtool_accepts_the_page_and_the_rules() {
         promtool
             .args(["check", "rules"])
             .arg(root().join("deploy/prometheus/rules.yaml")),
+    );
+    said(
+        Command::new("promtool")
+            .args(["test", "rules"])
+            .arg(root().join("deploy/prometheus/rules_test.yaml")),
     );
     let mut check = Command::new("promtool");
     check.args(["check", "metrics"]).stdin(Stdio::piped());

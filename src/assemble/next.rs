@@ -52,6 +52,8 @@ pub struct Change {
     pub upstreams: Vec<UpstreamName>,
     /// Whether the log is to be written otherwise, which takes a restart.
     pub log: bool,
+    /// Whether traces are to go elsewhere, which takes one too.
+    pub traces: bool,
 }
 
 impl fmt::Display for Change {
@@ -74,6 +76,9 @@ impl fmt::Display for Change {
         }
         if self.log {
             said.push("the settings under log take a restart".into());
+        }
+        if self.traces {
+            said.push("the settings under traces take a restart".into());
         }
         match said.is_empty() {
             true => f.write_str("every credential and upstream is what it was"),
@@ -98,6 +103,7 @@ impl Program {
         let mut change = Change {
             gone: missing(&running.credentials, &config.credentials),
             log: running.log.as_ref().is_some_and(|log| *log != config.log),
+            traces: running.traces.as_ref().is_some_and(|traces| *traces != config.traces),
             ..Change::default()
         };
         let mut exchanges = BTreeMap::new();
@@ -215,6 +221,7 @@ impl Program {
             .collect();
         // The log is written as it was first said.
         running.log.get_or_insert(config.log);
+        running.traces.get_or_insert(config.traces);
         self.probes = config.probes;
         self.admin = config.admin;
         self.managers = Arc::new(managers);

@@ -187,6 +187,7 @@ mod tests {
                 file: None,
                 access: true,
             },
+            traces: None,
         }
     }
 

@@ -32,7 +32,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-pub use failure::Failure;
+pub use failure::{EXIT_CODES, Failure};
 
 /// An authenticating reverse proxy and sidecar: it signs in to APIs for software that can't.
 ///

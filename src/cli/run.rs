@@ -1,8 +1,11 @@
 //! `bearerd run`: the proxy.
 
+#[cfg(feature = "otlp")]
+mod collector;
 mod reload;
 mod serving;
 mod source;
+#[cfg_attr(not(unix), path = "run/systemd/elsewhere.rs")]
 mod systemd;
 mod watching;
 
@@ -97,6 +100,8 @@ async fn run(
     };
     let (control, _flush) =
         log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    #[cfg(feature = "otlp")]
+    let traces = collector::start(loaded.config.traces.as_ref())?;
     let program = Program::build(loaded.config, clock.clone())
         .await
         .map_err(Failure::failed)?;
@@ -161,6 +166,8 @@ async fn run(
     }
     // Those that have not ended by then end with the runtime.
     let _ = tokio::time::timeout(PROBES_DEADLINE, serving.drain_watchers()).await;
+    #[cfg(feature = "otlp")]
+    collector::stop(traces).await;
     tracing::info!("ended");
     Ok(())
 }

@@ -35,6 +35,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How to log.
     pub log: Log,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// An address to listen on.
@@ -340,6 +342,19 @@ pub enum AllowSegment {
     Any,
     /// `**`: any number of segments, none included; last only.
     Rest,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// The collector, without the signal's own path.
+    pub collector: BaseUrl,
+    /// The share of requests that is traced where their callers don't say: from 0 to 1.
+    pub sample: f64,
+    /// The TLS settings of the connection.
+    pub tls: Tls,
+    /// What the connection goes through.
+    pub proxy: Option<Proxy>,
 }
 
 /// How to log.

@@ -18,6 +18,7 @@ mod state;
 mod stray;
 mod subject;
 mod tls;
+mod traces;
 mod upstream;
 mod url;
 
@@ -216,6 +217,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     let (credentials, uses) = credentials(check, raw, &common, durable);
     let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
     let routes = check.routes(raw, &upstreams, &credentials);
+    let traces = check.traces(&raw.traces, &common);
     check.stray_variables();
     Some(checked::Config {
         listeners,
@@ -228,6 +230,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
         upstreams,
         routes,
         log: log?,
+        traces,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::{
         ProxyError,
         forward::{Answer, Outbound},
         route::Target,
+        spans,
     },
     upstream::Body,
 };
@@ -50,11 +51,11 @@ impl Tokens for TokenHandle {
     }
 
     async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
-        TokenHandle::token(self, patience).await
+        spans::waiting(TokenHandle::token(self, patience)).await
     }
 
     async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
-        TokenHandle::renewed(self, rejected, patience).await
+        spans::waiting(TokenHandle::renewed(self, rejected, patience)).await
     }
 
     fn rejected_again(&self, ready: &Ready) {
