@@ -9,13 +9,14 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use bearerd::{
     admin::prometheus_text,
     config::{self, Loaded, Surroundings},
-    metrics::Metrics,
+    metrics::{Answered, Metrics, Usage},
 };
 use http::StatusCode;
 
@@ -219,10 +220,27 @@ fn page() -> String {
     let metrics = Metrics::new();
     let route = "orders".parse().unwrap();
     let credential = "idp".parse().unwrap();
-    metrics.route(&route).request(StatusCode::OK, Duration::from_millis(3));
+    metrics
+        .route(&route)
+        .request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
     metrics
         .unrouted()
-        .request(StatusCode::NOT_FOUND, Duration::from_millis(1));
+        .request(Answered::new(StatusCode::NOT_FOUND, Duration::from_millis(1)));
+    struct Nothing;
+    impl Usage for Nothing {
+        fn idle_connections(&self) -> usize {
+            0
+        }
+        fn under_way(&self) -> usize {
+            0
+        }
+        fn waiting(&self) -> usize {
+            0
+        }
+    }
+    let upstream = "orders".parse().unwrap();
+    let usage: Arc<dyn Usage> = Arc::new(Nothing);
+    metrics.upstreams(std::iter::once((&upstream, usage)));
     metrics.replay(&route);
     metrics.grant(&credential, "refresh", "granted");
     metrics.spend(&credential);
@@ -272,7 +290,11 @@ fn the_documents_table_is_the_page() {
 fn used(text: &str) -> BTreeSet<String> {
     text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
         .filter(|word| word.starts_with("bearerd_"))
-        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .map(|word| {
+            let ends = ["_bucket", "_sum", "_count"];
+            let family = ends.iter().find_map(|end| word.strip_suffix(end));
+            family.unwrap_or(word).to_owned()
+        })
         .collect()
 }
 

@@ -162,7 +162,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Answered, Metrics};
 
     #[test]
     fn a_sample_is_what_came_between_two_looks() {
@@ -171,15 +171,15 @@ mod tests {
             metrics.route(&"shop".parse().unwrap()),
             metrics.route(&"idle".parse().unwrap()),
         );
-        shop.request(StatusCode::OK, Duration::from_millis(900));
-        idle.request(StatusCode::OK, Duration::from_millis(3));
+        shop.request(Answered::new(StatusCode::OK, Duration::from_millis(900)));
+        idle.request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
         let before = Counters::read(&metrics.page());
         assert_eq!(before.since(&before), []);
         for _ in 0..8 {
-            shop.request(StatusCode::OK, Duration::from_millis(3));
+            shop.request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
         }
-        shop.request(StatusCode::NOT_FOUND, Duration::from_millis(3));
-        shop.request(StatusCode::BAD_GATEWAY, Duration::from_millis(700));
+        shop.request(Answered::new(StatusCode::NOT_FOUND, Duration::from_millis(3)));
+        shop.request(Answered::new(StatusCode::BAD_GATEWAY, Duration::from_millis(700)));
         let after = Counters::read(&metrics.page());
         let [sample] = &*after.since(&before) else { panic!() };
         assert_eq!((&*sample.route, sample.requests), ("shop", 10));
@@ -202,7 +202,9 @@ mod tests {
         let _route = metrics.route(&"shop".parse().unwrap());
         let counters = Counters::read(&metrics.page());
         assert_eq!((counters.totals().get("shop"), counters.totals().len()), (Some(&0), 1));
-        metrics.unrouted().request(StatusCode::NOT_FOUND, Duration::ZERO);
+        metrics
+            .unrouted()
+            .request(Answered::new(StatusCode::NOT_FOUND, Duration::ZERO));
         let counters = Counters::read(&metrics.page());
         assert_eq!(counters.totals().get("-"), Some(&1));
     }

@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     config::checked::{Bind, Config, Credential, Listener, Route, Upstream},
     manager::Manager,
+    metrics::Usage,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{Limits, ListenerContext, Router, Stack, Target, stack},
     upstream::{Client, Exchange, Room, Settings},
@@ -219,6 +220,11 @@ impl Program {
         running.upstreams = upstreams
             .map(|((name, upstream), target)| (name, (upstream, target)))
             .collect();
+        self.metrics
+            .upstreams(running.upstreams.iter().map(|(name, (_, target))| {
+                let usage: Arc<dyn Usage> = Arc::new(target.client.clone());
+                (name, usage)
+            }));
         // The log is written as it was first said.
         running.log.get_or_insert(config.log);
         running.traces.get_or_insert(config.traces);

@@ -64,7 +64,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(RequestIdLayer::default())
         // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
         // a credential.
-        .layer(TraceLayer::new(name, metrics.clone(), clock))
+        .layer(TraceLayer::new(name, metrics.clone(), clock.clone()))
         // Outside everything that answers, so that refusals have a span; within request id, which it tells.
         .layer(requests)
         // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
@@ -87,7 +87,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         // In the upstream's own terms from here on; what comes back is put into the caller's terms.
         .layer(RewriteLayer)
         // Last, and so beyond the reach of every layer above: strip, get a token, put it in; once more on a 401.
-        .layer(AuthorizeLayer::new(metrics))
+        .layer(AuthorizeLayer::new(metrics, clock))
         // Within what sends twice, so that each sending has a span.
         .layer(spans::of_calls())
         .service(Forward);

@@ -23,6 +23,8 @@ use hyper_util::{
 
 use tokio::sync::Mutex;
 
+use crate::metrics::Usage;
+
 use super::{
     Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of},
@@ -64,6 +66,20 @@ pub(super) struct Shared {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({})", self.0.host)
+    }
+}
+
+impl Usage for Client {
+    fn idle_connections(&self) -> usize {
+        self.0.pool.idle()
+    }
+
+    fn under_way(&self) -> usize {
+        self.0.slots.taken().0
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.slots.taken().1
     }
 }
 

@@ -127,6 +127,11 @@ impl Pool {
         self.state().take_http1()
     }
 
+    /// How many connections wait for their next request; one of HTTP/2 doesn't wait.
+    pub(super) fn idle(&self) -> usize {
+        self.state().idle.len()
+    }
+
     /// Shares a new HTTP/2 connection.
     pub(super) fn share(&self, sender: http2::SendRequest<Sending>) {
         let mut state = self.state();

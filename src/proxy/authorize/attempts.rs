@@ -8,6 +8,7 @@ use tower::{Service, ServiceExt};
 use super::{
     REPLAYED_HEADER,
     again::Again,
+    meter::Meter,
     rejection::{self, Verdict},
     resend::Sending,
 };
@@ -77,6 +78,8 @@ pub(super) struct Attempts<'a, R> {
     pub signs: &'a [Rejection],
     /// Whether the credential goes into a field of urlencoded bodies.
     pub rewrites_forms: bool,
+    /// What measures how long things take.
+    pub meter: Meter<'a>,
     /// Told when a request is sent a second time.
     pub on_replay: R,
 }
@@ -98,7 +101,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         let (again, first) = Again::new(parts, body, self.rewrites_forms).await?;
         let ready = match tokens.at_once() {
             Some(ready) => ready,
-            None => Box::pin(tokens.token(self.patience)).await?,
+            None => self.meter.token(Box::pin(tokens.token(self.patience))).await?,
         };
         let request = again.request(parts, first, Some(&ready.injection))?;
         let answer = self.sending().begin(inner, request);
@@ -155,7 +158,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 None => None,
             }
         };
-        let renewal = tokens.renewed(ready, self.patience);
+        let renewal = self.meter.token(tokens.renewed(ready, self.patience));
         tokio::pin!(renewal, whole);
         let (later, body) = tokio::select! {
             biased;
@@ -197,6 +200,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         Sending {
             target: self.target,
             patience: self.patience,
+            meter: self.meter,
         }
     }
 }

@@ -9,8 +9,10 @@ use tower::service_fn;
 
 use super::*;
 use crate::{
+    clock::Clock,
     credential::{placement::Injection, token::Position},
     proxy::{
+        Exchange,
         authorize::{form, kept},
         fixtures,
     },
@@ -109,6 +111,10 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
             field: None,
         }],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || {
             replays.fetch_add(1, Ordering::Relaxed);
         },
@@ -232,6 +238,10 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
         patience: Duration::from_secs(5),
         signs: &[],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || (),
     };
     let (mut parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
@@ -361,6 +371,10 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
         patience: Duration::from_secs(3600),
         signs: &[],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || (),
     };
     let script = Script::renewing([Ok(Some(token(2)))]);
