@@ -44,7 +44,7 @@ const MOST_BUFFERED: usize = 128 * 1024;
 
 /// A client of one upstream, which keeps its connections. Clones share them.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) connector: Connector,
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     authority: HeaderValue,
     /// Host, and port where it is not the scheme's own: for errors.
     pub(super) host: String,
-    pool: Pool,
+    pub(super) pool: Pool,
     /// Whether the last connection spoke it.
     speaks_http2: AtomicBool,
     /// Held while a connection is made to an upstream that speaks HTTP/2, of which one is enough.

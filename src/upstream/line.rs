@@ -37,6 +37,8 @@ pub(super) struct Line {
     /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
     /// than making one.
     limit: Pin<Box<Sleep>>,
+    /// The pool's round in which it was first given back.
+    first: Option<u32>,
 }
 
 enum Driver {
@@ -94,6 +96,7 @@ impl Line {
             sender,
             driver: Driver::Owner(Box::new(owned)),
             limit: Box::pin(tokio::time::sleep(patience)),
+            first: None,
         }
     }
 
@@ -126,6 +129,11 @@ impl Line {
             return self.sender.is_ready() || (self.is_open() && self.sender.is_ready());
         }
         !self.sender.is_closed()
+    }
+
+    /// For how many of the pool's rounds it has been used; this is the number of the present one.
+    pub(super) fn age(&mut self, round: u32) -> u32 {
+        round.wrapping_sub(*self.first.get_or_insert(round))
     }
 
     /// Moves on by itself from now on, in a task.

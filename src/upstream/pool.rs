@@ -28,6 +28,10 @@ const ROUND: Duration = Duration::from_secs(15);
 /// commonly close theirs after 60 to 75, and one that is used while the server closes it costs a request.
 const ROUNDS: u32 = 4;
 
+/// A connection is used for so many rounds, ten minutes: names are resolved anew for each, so whoever moves one is
+/// followed, also while the old address still answers.
+const MOST_ROUNDS: u32 = 40;
+
 /// How many unused connections are kept. More would be wanted only by more callers at once than this, and a pool that
 /// is too small for its callers pays a handshake for every request.
 const MOST_IDLE: usize = 1024;
@@ -54,6 +58,7 @@ struct Idle {
 #[derive(Clone)]
 struct Http2 {
     sender: http2::SendRequest<Sending>,
+    made: u32,
     used: u32,
 }
 
@@ -113,10 +118,11 @@ impl Pool {
         let mut state = self.state();
         let round = state.round;
         if let Some(http2) = &mut state.http2 {
-            if !http2.sender.is_closed() {
+            if !http2.sender.is_closed() && round.wrapping_sub(http2.made) < MOST_ROUNDS {
                 http2.used = round;
                 return Some(Lent::Http2(http2.sender.clone()));
             }
+            // Requests that it carries hold clones: it ends after the last of them.
             state.http2 = None;
         }
         state.take_http1().map(Lent::Http1)
@@ -127,6 +133,14 @@ impl Pool {
         self.state().take_http1()
     }
 
+    /// So many rounds pass.
+    #[cfg(test)]
+    pub(super) fn pass(&self, rounds: u32) {
+        for _ in 0..rounds {
+            self.state().next_round();
+        }
+    }
+
     /// How many connections wait for their next request; one of HTTP/2 doesn't wait.
     pub(super) fn idle(&self) -> usize {
         self.state().idle.len()
@@ -135,9 +149,11 @@ impl Pool {
     /// Shares a new HTTP/2 connection.
     pub(super) fn share(&self, sender: http2::SendRequest<Sending>) {
         let mut state = self.state();
+        let round = state.round;
         state.http2 = Some(Http2 {
             sender,
-            used: state.round,
+            made: round,
+            used: round,
         });
         self.sweep(&mut state);
     }
@@ -147,10 +163,10 @@ impl Pool {
             return;
         }
         let mut state = self.state();
-        if state.idle.len() >= MOST_IDLE {
+        let since = state.round;
+        if state.idle.len() >= MOST_IDLE || line.age(since) >= MOST_ROUNDS {
             return;
         }
-        let since = state.round;
         state.idle.push(Idle { line, since });
         self.sweep(&mut state);
     }
@@ -179,6 +195,18 @@ impl Pool {
 }
 
 impl State {
+    /// Closes what nobody uses; whether anything is left.
+    fn next_round(&mut self) -> bool {
+        self.round = self.round.wrapping_add(1);
+        let round = self.round;
+        let is_old = |since: u32| round.wrapping_sub(since) >= ROUNDS;
+        self.idle.retain_mut(|idle| !is_old(idle.since) && idle.line.is_open());
+        // Requests under way hold clones: their connection ends after the last of them.
+        self.http2
+            .take_if(|http2| is_old(http2.used) || http2.sender.is_closed());
+        !self.idle.is_empty() || self.http2.is_some()
+    }
+
     fn take_http1(&mut self) -> Option<Box<Line>> {
         // The last ones may still be busy with the end of an answer that their caller has had already.
         let mut at = self.idle.len();
@@ -201,15 +229,7 @@ async fn sweep(pool: Weak<Mutex<State>>) {
         tokio::time::sleep(ROUND).await;
         let Some(state) = pool.upgrade() else { return };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.round = state.round.wrapping_add(1);
-        let round = state.round;
-        let is_old = |since: u32| round.wrapping_sub(since) >= ROUNDS;
-        state.idle.retain_mut(|idle| !is_old(idle.since) && idle.line.is_open());
-        // Requests under way hold clones: their connection ends after the last of them.
-        state
-            .http2
-            .take_if(|http2| is_old(http2.used) || http2.sender.is_closed());
-        if state.idle.is_empty() && state.http2.is_none() {
+        if !state.next_round() {
             state.idle = Vec::new();
             state.is_swept = false;
             return;

@@ -51,6 +51,33 @@ async fn requests_share_connections_in_either_version() {
 }
 
 #[tokio::test]
+async fn connections_are_made_anew_now_and_then_however_busy_they_are() {
+    for alpn in ["http/1.1", "h2"] {
+        let authority = Authority::new();
+        let server = Server::http(Some(authority.localhost(&[alpn])), |_| async {
+            Response::new(Full::from("{}"))
+        })
+        .await;
+        let client = Client::new(&trusting(&authority), &server.uri()).unwrap();
+        let ask = async |rounds| {
+            let answer = client.send(get(&server.uri(), full(b""))).await.unwrap();
+            answer.into_body().collect().await.unwrap();
+            client.0.pool.pass(rounds);
+            server.connections()
+        };
+        let mut made = Vec::new();
+        for _ in 0..25 {
+            made.push(ask(2).await);
+        }
+        // One of 40 rounds serves about 20 of these.
+        assert_eq!((made[15], made[24]), (1, 2), "{alpn}: {made:?}");
+        // What nobody asks for during four rounds is closed before.
+        assert_eq!(ask(4).await, 2);
+        assert_eq!(ask(0).await, 3, "{alpn}");
+    }
+}
+
+#[tokio::test]
 async fn redirects_and_errors_pass_through() {
     let server = Server::http(None, |_| async {
         let mut answer = Response::new(Full::from("elsewhere"));
