@@ -45,6 +45,7 @@ fn logged(format: Format, level: &str, events: impl FnOnce(&AccessLines)) -> Str
 fn line<'a>() -> AccessLine<'a> {
     AccessLine {
         listener: "main",
+        caller: None,
         method: "GET",
         path: Some("/a"),
         route: None,

@@ -1,7 +1,8 @@
 //! Listeners: binding, accepting, one task a connection, and an orderly end.
 //!
 //! Everything is bound before anything is served: [`Bound::bind`] first, [`serve`] later. What is served is any
-//! Tower service; this room knows nothing of what it does.
+//! Tower service; this room knows nothing of what it does, but what a connection proves of its client is told in the
+//! words of the proxy, which asks.
 
 mod accept;
 mod bind;
@@ -11,6 +12,7 @@ mod head_timer;
 mod preface;
 mod seldom;
 mod signal;
+mod tls;
 
 pub use accept::serve;
 pub use bind::{BindError, Bound};

@@ -20,7 +20,7 @@ type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
 /// Says over which version and from where it was asked.
 async fn echo(request: Request<Incoming>) -> Answer {
-    let ends = request.extensions().get::<Connection>().copied().unwrap();
+    let ends = request.extensions().get::<Connection>().cloned().unwrap();
     let text = format!("{:?} {}", request.version(), ends.local.is_some());
     Ok(Response::builder()
         .header("x-some-header", "1")

@@ -50,6 +50,56 @@ pub struct Listener {
     pub expose: Field<bool>,
     /// Sends header names in title case, for applications that compare them by case.
     pub title_case_headers: Field<bool>,
+    /// Speaks TLS (HTTP/2 and HTTP/1.1) with this certificate. Absent: plain HTTP.
+    pub tls: Field<ListenerTls>,
+    /// Who may call, by name. Absent: everybody who can connect.
+    pub callers: Field<Entries<Caller>>,
+    /// The header field that callers' keys stand in; `x-bearerd-key` by default. In `authorization` it is `Bearer KEY`.
+    pub key_header: Field<Text>,
+    /// The mode of its Unix socket, in octal digits; `0600` by default.
+    pub mode: Field<Text>,
+    /// The owner of its Unix socket: a name of `/etc/passwd`, or a number.
+    pub owner: Field<Text>,
+    /// The group of its Unix socket: a name of `/etc/group`, or a number.
+    pub group: Field<Text>,
+}
+
+/// What a listener speaks TLS with.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTls {
+    /// A PEM file with its certificate and those that lead to an authority.
+    pub cert: Field<Text>,
+    /// A PEM file with the certificate's private key.
+    pub key: Field<Text>,
+    /// A PEM file of the authorities of client certificates. Without `callers`, each connection must have one.
+    pub client_ca: Field<Text>,
+}
+
+/// A caller of a listener: what it shows to prove that it is the one, which is one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Caller {
+    /// A key of at least 16 random characters, which it sends with each request.
+    pub key: Field<Text>,
+    /// A client certificate, of an authority of `tls.client_ca`.
+    pub certificate: Field<ClientCertificate>,
+    /// The user that it runs as on this machine: a name of `/etc/passwd`, or a number. For Unix sockets.
+    pub user: Field<Text>,
+    /// The effective group that it runs as on this machine: a name of `/etc/group`, or a number. For Unix sockets.
+    pub group: Field<Text>,
+}
+
+/// A client certificate: what tells it from others, which is one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// A DNS name among its subject alternative names.
+    pub dns: Field<Text>,
+    /// A URI among its subject alternative names, such as `spiffe://shop.example/batch`.
+    pub uri: Field<Text>,
+    /// The SHA-256 digest of the certificate, in hexadecimal digits, with or without colons.
+    pub sha256: Field<Text>,
 }
 
 /// The probes listener.
@@ -226,6 +276,8 @@ pub struct Route {
     pub methods: Field<Vec<Field<Text>>>,
     /// What may be called: `GET /api/**`, `POST /graphql`, `* /v1/*`; absent: everything.
     pub allow: Field<Vec<Field<Text>>>,
+    /// Who may use it, of its listeners' `callers`; absent: everybody who may call.
+    pub callers: Field<Vec<Field<Text>>>,
     /// Where it goes.
     pub upstream: Field<Text>,
     /// With which credential, instead of the upstream's; `none` is without.

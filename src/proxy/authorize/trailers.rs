@@ -34,6 +34,7 @@ pub(super) fn cleaned(body: Body, entry: &Entry) -> Body {
         .iter()
         .chain(ours)
         .chain(placed)
+        .chain(&entry.key_header)
         .cloned()
         .collect();
     Cleaned { body, closed }.boxed_unsync()

@@ -17,6 +17,7 @@ fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Inbound<()> {
         local: Address::Tcp("172.17.0.2:8080".parse().unwrap()),
         peer: Address::Tcp("172.17.0.1:50000".parse().unwrap()),
         tls: false,
+        proof: Proof::default(),
     };
     Inbound::new(request, Some(Arc::new(connection)))
 }
