@@ -124,9 +124,7 @@ pub enum ProxyError {
         mark: &'static str,
     },
     /// It is of none of the listener's callers.
-    #[error(
-        "listener '{listener}' serves the callers that listeners.{listener}.callers names, and this request {why}"
-    )]
+    #[error("listener '{listener}' serves the callers that listeners.{listener}.callers names, and this request {why}")]
     CallerUnknown {
         /// The listener.
         listener: ListenerName,

@@ -137,7 +137,10 @@ fn recognise<B>(
     callers: &Callers,
 ) -> Result<CallerName, ProxyError> {
     let unknown = Proof::default();
-    let proof = exchange.connection.as_ref().map_or(&unknown, |connection| &connection.proof);
+    let proof = exchange
+        .connection
+        .as_ref()
+        .map_or(&unknown, |connection| &connection.proof);
     let name = callers::identify(callers, request.headers(), proof).map_err(|why| ProxyError::CallerUnknown {
         listener: listener.clone(),
         why,

@@ -69,7 +69,10 @@ impl Serving {
     ) -> Result<Sockets, Failure> {
         let mut listeners = BTreeMap::new();
         for (name, listener) in added {
-            listeners.insert(name.clone(), self.find(name.as_str(), &listener.bind, listener.access).await?);
+            listeners.insert(
+                name.clone(),
+                self.find(name.as_str(), &listener.bind, listener.access).await?,
+            );
         }
         let mut others = [None, None];
         let wanted = [("probes", probes, &self.probes), ("admin", admin, &self.admin)];

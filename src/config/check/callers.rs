@@ -59,7 +59,10 @@ impl Check<'_> {
             if let Some(other) = each.iter().find(|other| other.shows == shows) {
                 self.fault(
                     &at,
-                    format!("caller `{}` shows the same, so nobody could tell them apart", other.name),
+                    format!(
+                        "caller `{}` shows the same, so nobody could tell them apart",
+                        other.name
+                    ),
                     Some("give each caller something of its own".into()),
                 );
             }
@@ -274,7 +277,13 @@ fn has_another_meaning(name: &HeaderName) -> bool {
         header::TRANSFER_ENCODING,
         header::UPGRADE,
     ];
-    let ours = ["keep-alive", "sec-fetch-site", "x-request-id", "x-bearerd-error", "x-bearerd-replayed"];
+    let ours = [
+        "keep-alive",
+        "sec-fetch-site",
+        "x-request-id",
+        "x-bearerd-error",
+        "x-bearerd-replayed",
+    ];
     meant.contains(name) || ours.contains(&name.as_str()) || name.as_str().starts_with("proxy-")
 }
 

@@ -107,7 +107,9 @@ impl Check<'_> {
     fn mode(&self, field: &Field<Text>, at: &KeyPath) -> Option<u32> {
         let text = self.text(field, at)?;
         let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+        let mode = u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| is_octal && *mode <= 0o777);
         if mode.is_none() {
             self.fault(
                 at,

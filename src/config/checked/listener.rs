@@ -179,6 +179,9 @@ mod tests {
             name: "erp".parse().unwrap(),
             shows: Shown::Key(KeyDigest::of(b"canary-canary-canary")),
         };
-        assert_eq!(format!("{caller:?}"), r#"Caller { name: "erp", shows: Key(KeyDigest) }"#);
+        assert_eq!(
+            format!("{caller:?}"),
+            r#"Caller { name: "erp", shows: Key(KeyDigest) }"#
+        );
     }
 }

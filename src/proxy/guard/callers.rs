@@ -39,7 +39,11 @@ impl fmt::Display for Unproven {
 /// A key that is sent must be a caller's, whatever the connection proves: so a mistyped one is noticed. Of what a
 /// connection proves the more exact counts: the certificate itself, then a URI, then a DNS name, then the user, then the
 /// group.
-pub(super) fn identify<'c>(callers: &'c Callers, headers: &HeaderMap, proof: &Proof) -> Result<&'c CallerName, Unproven> {
+pub(super) fn identify<'c>(
+    callers: &'c Callers,
+    headers: &HeaderMap,
+    proof: &Proof,
+) -> Result<&'c CallerName, Unproven> {
     if let Some(header) = callers.takes_keys_in() {
         let mut sent = headers.get_all(header).iter();
         match (sent.next(), sent.next()) {
@@ -157,7 +161,12 @@ mod tests {
         let of = |headers: &[(&'static str, &str)]| told(&callers, headers, &nothing);
         assert_eq!(of(&[("x-bearerd-key", "erp-key-0123456789")]), Ok("erp".into()));
         assert_eq!(of(&[("x-bearerd-key", "batch-key-0123456")]), Ok("batch".into()));
-        for wrong in ["", "erp-key-012345678", "erp-key-01234567890", "Bearer erp-key-0123456789"] {
+        for wrong in [
+            "",
+            "erp-key-012345678",
+            "erp-key-01234567890",
+            "Bearer erp-key-0123456789",
+        ] {
             assert_eq!(of(&[("x-bearerd-key", wrong)]), Err(Unproven::WrongKey), "{wrong}");
         }
         let twice = ("x-bearerd-key", "erp-key-0123456789");
@@ -189,8 +198,15 @@ mod tests {
         );
         let of = |dns: &[&str], uris: &[&str]| told(&callers, &[], &certificate(dns, uris));
         assert_eq!(of(&["x.internal", "batch.internal"], &[]), Ok("by_dns".into()));
-        assert_eq!(of(&["batch.internal"], &["spiffe://a/b"]), Ok("by_uri".into()), "the more exact");
-        assert_eq!(of(&["batch.internal", "other.internal"], &[]), Err(Unproven::SeveralCallers));
+        assert_eq!(
+            of(&["batch.internal"], &["spiffe://a/b"]),
+            Ok("by_uri".into()),
+            "the more exact"
+        );
+        assert_eq!(
+            of(&["batch.internal", "other.internal"], &[]),
+            Err(Unproven::SeveralCallers)
+        );
         for wrong in ["*.internal", "internal", "a.batch.internal"] {
             assert_eq!(of(&[wrong], &["spiffe://a/b/c"]), Err(Unproven::Nothing), "{wrong}");
         }
