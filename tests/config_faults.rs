@@ -845,7 +845,7 @@ routes:
         "11:19: listeners.main.callers.two.key: caller `one` shows the same, so nobody could tell them apart; give each \
          caller something of its own"
             .to_owned(),
-        "12:40: listeners.main.callers.both.user: a caller shows one thing; make two callers of it, each with a name of \
+        "12:41: listeners.main.callers.both.user: a caller shows one thing; make two callers of it, each with a name of \
          its own"
             .to_owned(),
         "13:7: listeners.main.callers.none: what this caller shows is missing; give `key`, `certificate: { dns | uri | \
@@ -870,15 +870,15 @@ routes:
         "23:48: listeners.socket.callers.same.user: caller `own` shows the same, so nobody could tell them apart; give \
          each caller something of its own"
             .to_owned(),
-        "23:79: listeners.socket.callers.odd.certificate.sha256: this is no SHA-256 digest in hexadecimal digits; \
+        "23:83: listeners.socket.callers.odd.certificate.sha256: this is no SHA-256 digest in hexadecimal digits; \
          `openssl x509 -in client.pem -noout -fingerprint -sha256` prints it"
             .to_owned(),
         "24:33: listeners.half.tls: `key` is missing; give `cert` and `key`; both may name the same file".to_owned(),
         "24:46: listeners.half.tls.cert: the file canary.pem can't be read: no such file; check its path and its \
          permissions"
             .to_owned(),
-        "27:51: routes.a.callers[1]: no listener of this route has a caller of that name; did you mean `one`?".to_owned(),
-        "28:67: routes.b.callers[0]: no listener of this route has a caller of that name; name it: `listeners: { NAME: { \
+        "27:50: routes.a.callers[1]: no listener of this route has a caller of that name; did you mean `one`?".to_owned(),
+        "28:61: routes.b.callers[0]: no listener of this route has a caller of that name; name it: `listeners: { NAME: { \
          callers: { … } } }`"
             .to_owned(),
         "29:44: routes.c.callers: with no caller named, nobody could use this route; name one of its listener's \

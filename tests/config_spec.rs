@@ -631,10 +631,17 @@ routes: { a: { upstream: api, callers: [cron, erp] } }
     ];
     let loaded = load(&[PathBuf::from("bearerd.yaml")], &surroundings(&files, &[])).unwrap();
     let main = &loaded.config.listeners[&"main".parse().unwrap()];
-    assert_eq!((main.access.mode, main.access.owner, main.access.group), (0o660, Some(1001), Some(7)));
+    assert_eq!(
+        (main.access.mode, main.access.owner, main.access.group),
+        (0o660, Some(1001), Some(7))
+    );
     let callers = main.callers.as_ref().unwrap();
     assert_eq!(callers.takes_keys_in().unwrap(), "x-erp-key");
-    let each: Vec<_> = callers.each.iter().map(|it| (it.name.as_str(), it.shows.clone())).collect();
+    let each: Vec<_> = callers
+        .each
+        .iter()
+        .map(|it| (it.name.as_str(), it.shows.clone()))
+        .collect();
     assert_eq!(
         each,
         [
@@ -643,10 +650,17 @@ routes: { a: { upstream: api, callers: [cron, erp] } }
             ("team", Shown::Group(50)),
         ]
     );
-    let names: Vec<_> = loaded.config.routes[0].callers.iter().map(|name| name.as_str()).collect();
+    let names: Vec<_> = loaded.config.routes[0]
+        .callers
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
     assert_eq!(names, ["cron", "erp"]);
     // No `expose` is needed where callers prove who they are, but a key in the clear is warned of.
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("bearerd.yaml:12:31: listeners.open.callers: keys are sent here in the clear"), "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("bearerd.yaml:12:31: listeners.open.callers: keys are sent here in the clear"),
+        "{warnings:?}"
+    );
 }

@@ -98,11 +98,15 @@ fn secured(folder: &std::path::Path, settings: &str) -> Config {
 #[tokio::test]
 async fn another_certificate_is_put_in_and_callers_come_and_go() {
     let folder = tempfile::tempdir().unwrap();
-    let mut program = Program::build(secured(folder.path(), ""), Clock::manual()).await.unwrap();
+    let mut program = Program::build(secured(folder.path(), ""), Clock::manual())
+        .await
+        .unwrap();
     let main: ListenerName = "main".parse().unwrap();
     let acceptor = program.acceptor(&main).unwrap();
     let before = acceptor.load_full();
-    let plan = program.plan(secured(folder.path(), ", callers: { erp: { key: 0123456789abcdef } }")).unwrap();
+    let plan = program
+        .plan(secured(folder.path(), ", callers: { erp: { key: 0123456789abcdef } }"))
+        .unwrap();
     assert_eq!(plan.change.to_string(), "listeners with another certificate: main");
     assert!(plan.added.is_empty() && plan.ended.is_empty());
     program.follow(plan).unwrap();
