@@ -822,7 +822,7 @@ listeners:
     bind: unix:/run/main.sock
     mode: \"0999\"
     owner: nobody-here
-    callers: { own: { user: 7 }, same: { user: 7 }, odd: { certificate: { sha256: ab } } }
+    callers: { own: { user: 7 }, same: { user: 7 }, odd: { certificate: { sha256: ab } }, nobody: { user: 65534 } }
   half: { bind: 127.0.0.1:8083, tls: { cert: canary.pem } }
 upstreams: { api: { url: \"https://api.example\" } }
 routes:
@@ -872,6 +872,9 @@ routes:
             .to_owned(),
         "23:83: listeners.socket.callers.odd.certificate.sha256: this is no SHA-256 digest in hexadecimal digits; \
          `openssl x509 -in client.pem -noout -fingerprint -sha256` prints it"
+            .to_owned(),
+        "23:108: listeners.socket.callers.nobody.user: the system says this of everybody whom it can't name, such as users of \
+         other containers; run the caller as a user of its own"
             .to_owned(),
         "24:33: listeners.half.tls: `key` is missing; give `cert` and `key`; both may name the same file".to_owned(),
         "24:46: listeners.half.tls.cert: the file canary.pem can't be read: no such file; check its path and its \

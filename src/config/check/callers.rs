@@ -17,6 +17,9 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("x-bearerd-key");
 /// The least characters of a key: of 16 random ones nobody finds another by trying.
 const LEAST_KEY: usize = 16;
 
+/// The id of users and groups of another user namespace that have none in this one (user_namespaces(7)).
+const UNNAMED: u32 = 65534;
+
 /// What a caller may show, in the config's words.
 const ONE_OF: &str = "give `key`, `certificate: { dns | uri | sha256: … }`, `user` or `group`";
 
@@ -218,7 +221,15 @@ impl Check<'_> {
                     );
                 }
             }
-            Shown::User(_) | Shown::Group(_) => {
+            Shown::User(id) | Shown::Group(id) => {
+                if *id == UNNAMED {
+                    self.fault(
+                        at,
+                        "the system says this of everybody whom it can't name, such as users of other containers"
+                            .into(),
+                        Some("run the caller as a user of its own".into()),
+                    );
+                }
                 if matches!(bind, Some(Bind::Tcp(_))) {
                     self.fault_at_key(
                         at,
