@@ -15,10 +15,10 @@ use tokio::task::AbortHandle;
 
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Upstream},
-    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError},
+    config::checked::{Bind, Config, Credential, Listener, Log, Proxy, State, Tls, Traces, Upstream},
+    manager::{Closing, Environment, Manager, Managers, STORE_DEADLINE, StartError, StoreHealth},
     metrics::Metrics,
-    name::{CredentialName, ListenerName, UpstreamName},
+    name::{CredentialName, ListenerName, RouteName, UpstreamName},
     proxy::{Router, RouterError, Stack, Target},
     store::{self, Keys, Place, Portable, Retirement, StoreError, TokenStore},
     upstream::{self, SettingsError},
@@ -87,6 +87,7 @@ pub struct Program {
     /// The token managers of the config in use.
     pub managers: Arc<BTreeMap<CredentialName, Manager>>,
     current: Managers,
+    routes: Routes,
     environment: Environment,
     closing: Closing,
     /// What the next config is compared with.
@@ -96,11 +97,26 @@ pub struct Program {
     retiring: Option<Retiring>,
 }
 
+/// A route of the config in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteLine {
+    /// Its name.
+    pub name: RouteName,
+    /// Where it goes.
+    pub upstream: UpstreamName,
+    /// With which credential, if with any.
+    pub credential: Option<CredentialName>,
+}
+
+/// The routes of the config in use, and of every config to come.
+pub type Routes = Arc<ArcSwap<Vec<RouteLine>>>;
+
 /// The config in use, and what was made of it.
 struct Running {
     state: State,
     state_keys: Vec<SecretString>,
     log: Option<Log>,
+    traces: Option<Option<Traces>>,
     /// Whose idle subjects are forgotten, and after how long.
     forgotten: Option<(Vec<CredentialName>, Duration)>,
     credentials: BTreeMap<CredentialName, Credential>,
@@ -161,12 +177,14 @@ impl Program {
             metrics,
             current: managers.clone().into(),
             managers,
+            routes: Routes::default(),
             environment,
             closing,
             running: Running {
                 state: config.state.clone(),
                 state_keys: config.state_keys.clone(),
                 log: None,
+                traces: None,
                 forgotten: None,
                 credentials: BTreeMap::new(),
                 upstreams: BTreeMap::new(),
@@ -189,6 +207,22 @@ impl Program {
     /// The token managers of now and of every config to come.
     pub fn current(&self) -> Managers {
         self.current.clone()
+    }
+
+    /// The routes of now and of every config to come, by name.
+    pub fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// The kind of store that tokens are kept in, as the config names it, and how it is.
+    pub fn store(&self) -> (&'static str, StoreHealth) {
+        let kind = match self.running.state {
+            State::Memory => "memory",
+            State::Sqlite { .. } => "sqlite",
+            State::Postgres { .. } => "postgres",
+            State::Redis(_) => "redis",
+        };
+        (kind, self.environment.store_health.clone())
     }
 
     /// Forgets subjects that have been idle for so long, from now on: those that sign in again without a person when

@@ -4,8 +4,8 @@
 //!
 //! | floor | room | what lives there |
 //! | --- | --- | --- |
-//! | 0 | [`clock`] [`name`] | time, read in one place; typed names |
-//! | 1 | [`template`] [`metrics`] [`log`] | `${scope:name}`; the metric families; the log's writer |
+//! | 0 | [`clock`] [`name`] [`private`] | time, read in one place; typed names; this user's own files |
+//! | 1 | [`template`] [`metrics`] [`log`] `traces` | `${scope:name}`; the metric families; the log's writer; spans (feature `otlp`) |
 //! | 2 | [`credential`] | grants, replies, placements and the lifecycle: pure decisions |
 //! | 3 | [`config`] [`store`] [`upstream`] | what the operator wrote; where chains live; connections |
 //! | 4 | [`manager`] | the token manager |
@@ -26,8 +26,11 @@ pub mod log;
 pub mod manager;
 pub mod metrics;
 pub mod name;
+pub mod private;
 pub mod proxy;
 pub mod serve;
 pub mod store;
 pub mod template;
+#[cfg(feature = "otlp")]
+pub mod traces;
 pub mod upstream;

@@ -1,21 +1,22 @@
 //! The metric families, all of low cardinality: names from the config and fixed words, never a path or a subject.
 
-use std::{sync::Arc, time::Duration};
+mod route;
+mod upstream;
 
-use arc_swap::ArcSwap;
-use http::StatusCode;
+use std::sync::Arc;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-    },
-    registry::{Registry, Unit},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
 };
 
-use crate::name::{CredentialName, RouteName};
+use crate::name::{CredentialName, RouteName, UpstreamName};
+
+use route::RouteFamilies;
+pub use route::{Answered, RouteCounts};
+use upstream::Upstreams;
+pub use upstream::Usage;
 
 /// The route label of a request that no route wanted.
 const NO_ROUTE: &str = "-";
@@ -25,9 +26,8 @@ const APPLIED: &str = "applied";
 const REFUSED: &str = "refused";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    route: String,
-    status: u16,
+struct BuildLabels {
+    version: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -56,8 +56,8 @@ struct ReloadLabels {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    durations: Family<RouteLabels, Histogram>,
+    routes: RouteFamilies,
+    upstreams: Upstreams,
     unrouted: RouteCounts,
     replays: Family<RouteLabels, Counter>,
     grants: Family<GrantLabels, Counter>,
@@ -83,17 +83,13 @@ impl Metrics {
     /// All families, empty.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("bearerd");
-        let requests = Family::default();
-        registry.register("requests", "Requests answered, by route and status", requests.clone());
-        // From a quarter of a millisecond to about a minute, doubling.
-        let durations: Family<RouteLabels, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18)));
-        registry.register_with_unit(
-            "request_duration",
-            "Time from a request's head to the head of its answer",
-            Unit::Seconds,
-            durations.clone(),
-        );
+        let build: Family<BuildLabels, Gauge> = Family::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version }).set(1);
+        registry.register("build_info", "What runs: 1, for its version", build);
+        let routes = RouteFamilies::new(&mut registry);
+        let upstreams = Upstreams::default();
+        registry.register_collector(Box::new(upstreams.clone()));
         let replays = Family::default();
         registry.register(
             "replays",
@@ -161,9 +157,9 @@ impl Metrics {
         );
         Self {
             registry,
-            unrouted: RouteCounts::new(NO_ROUTE, &requests, &durations),
-            requests,
-            durations,
+            unrouted: RouteCounts::new(NO_ROUTE, &routes),
+            routes,
+            upstreams,
             replays,
             grants,
             spends,
@@ -181,7 +177,13 @@ impl Metrics {
 
     /// Where the requests of a route are counted: to be kept by whoever counts them.
     pub fn route(&self, route: &RouteName) -> Arc<RouteCounts> {
-        Arc::new(RouteCounts::new(route.as_str(), &self.requests, &self.durations))
+        Arc::new(RouteCounts::new(route.as_str(), &self.routes))
+    }
+
+    /// These are the upstreams of the config in use.
+    pub fn upstreams<'u>(&self, upstreams: impl Iterator<Item = (&'u UpstreamName, Arc<dyn Usage>)>) {
+        self.upstreams
+            .set(upstreams.map(|(name, usage)| (name.to_string(), usage)).collect());
     }
 
     /// Where requests are counted that no route wanted.
@@ -276,57 +278,12 @@ impl Metrics {
     }
 }
 
-/// The counts of one route, at hand, so that counting a request looks nothing up and allocates nothing.
-#[derive(Debug)]
-pub struct RouteCounts {
-    route: String,
-    requests: Family<RequestLabels, Counter>,
-    durations: Histogram,
-    /// Those of the statuses seen so far, which are few; others copy the list.
-    by_status: ArcSwap<Vec<(StatusCode, Counter)>>,
-}
-
-impl RouteCounts {
-    fn new(route: &str, requests: &Family<RequestLabels, Counter>, durations: &Family<RouteLabels, Histogram>) -> Self {
-        let labels = RouteLabels { route: route.into() };
-        Self {
-            route: route.into(),
-            requests: requests.clone(),
-            durations: durations.get_or_create(&labels).clone(),
-            by_status: ArcSwap::default(),
-        }
-    }
-
-    /// A request was answered.
-    pub fn request(&self, status: StatusCode, elapsed: Duration) {
-        self.durations.observe(elapsed.as_secs_f64());
-        let seen = self.by_status.load();
-        match seen.iter().find(|(seen, _)| *seen == status) {
-            Some((_, counter)) => counter.inc(),
-            None => self.add(status).inc(),
-        };
-    }
-
-    fn add(&self, status: StatusCode) -> Counter {
-        let labels = RequestLabels {
-            route: self.route.clone(),
-            status: status.as_u16(),
-        };
-        // Whoever adds the same one at the same time gets the same counter.
-        let counter = self.requests.get_or_create(&labels).clone();
-        self.by_status.rcu(|seen| {
-            let mut seen = Vec::clone(seen);
-            if !seen.iter().any(|(seen, _)| *seen == status) {
-                seen.push((status, counter.clone()));
-            }
-            seen
-        });
-        counter
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -334,12 +291,12 @@ mod tests {
         let metrics = Metrics::new();
         let route = "fluent".parse().unwrap();
         let counts = metrics.route(&route);
-        counts.request(StatusCode::OK, Duration::from_millis(3));
-        counts.request(StatusCode::OK, Duration::from_millis(3));
-        counts.request(StatusCode::NOT_FOUND, Duration::from_millis(3));
+        counts.request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
+        counts.request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
+        counts.request(Answered::new(StatusCode::NOT_FOUND, Duration::from_millis(3)));
         let page = metrics.page();
         assert!(
-            page.contains(r#"bearerd_requests_total{route="fluent",status="200"} 2"#),
+            page.contains(r#"bearerd_requests_total{route="fluent",status="200",code=""} 2"#),
             "{page}"
         );
         assert!(page.ends_with("# EOF\n"));

@@ -94,6 +94,10 @@ fn each_line_that_the_demonstration_prints_works() {
         let status = curl(line);
         assert!(matches!(status, 200 | 201), "{status}: {line}");
     }
+    let page = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("The status page, to watch all this in a browser: "));
+    assert_eq!(curl(&format!("curl '{}'", page.unwrap())), 200);
     let config = lines.iter().find_map(|line| line.split_once("--config ")).unwrap().1;
     let status = Command::new(env!("CARGO_BIN_EXE_bearerd"))
         .args(["status", "--config", config])

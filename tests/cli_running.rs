@@ -102,6 +102,20 @@ impl Drop for Running {
 }
 
 #[test]
+fn the_log_is_told_and_changed() {
+    let running = Running::start(false);
+    let (code, output, _) = running.ask(&["log"]);
+    assert_eq!((code, &*output), (0, "info, as the config says\n"));
+    let (code, output, _) = running.ask(&["log", "warn,bearerd::token=debug"]);
+    let said = "warn,bearerd::token=debug, until a restart; the config says info\n";
+    assert_eq!((code, &*output), (0, said));
+    assert_eq!(running.ask(&["log"]).1, said);
+    let (code, _, errors) = running.ask(&["log", "loud"]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("'loud' is neither a level"), "{errors}");
+}
+
+#[test]
 fn health_status_and_login_ask_the_running_one() {
     let mut running = Running::start(false);
     let (code, output, errors) = running.ask(&["health"]);

@@ -895,3 +895,26 @@ routes:
     let expected: Vec<String> = expected.iter().map(|fault| format!("bearerd.yaml:{fault}")).collect();
     assert_eq!(told, expected);
 }
+
+#[test]
+fn an_upstreams_headers_are_what_its_routes_can_say() {
+    let text = "upstreams:\n  api: { url: \"https://api.example\", forwarded: always, headers: { host: a, x-tenant: \"${path:tenant}\", x: \"${token:access}\" } }\n\
+                routes:\n  a: { upstream: api }\n";
+    let told = faults(text);
+    for fault in [
+        "upstreams.api.forwarded: ",
+        "upstreams.api.headers.host: ",
+        "upstreams.api.headers.x: ",
+    ] {
+        assert!(told.iter().any(|line| line.contains(fault)), "{fault}: {told:?}");
+    }
+    let text = "upstreams:\n  api: { url: \"https://api.example\", headers: { x-tenant: \"${path:tenant}\" } }\n\
+                routes:\n  a: { upstream: api }\n";
+    assert_eq!(
+        faults(text),
+        [
+            "bearerd.yaml:4:3: routes.a: its upstream's header `x-tenant` reads `${path:tenant}`, and this route doesn't \
+             capture it; capture it: `path: /…/{tenant}/{*rest}`, or give the route its own `headers: { x-tenant: … }`"
+        ]
+    );
+}

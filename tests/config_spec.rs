@@ -664,3 +664,36 @@ routes: { a: { upstream: api, callers: [cron, erp] } }
         "{warnings:?}"
     );
 }
+
+#[test]
+fn an_upstreams_headers_go_by_each_of_its_routes() {
+    let text = "upstreams:\n  api: { url: \"https://api.example\", via: true, forwarded: add, \
+                headers: { x-tenant: \"${path:tenant}\", x-version: \"7\" } }\n\
+                routes:\n  a: { prefix: /a, path: \"/{tenant}/{*rest}\", upstream: api }\n  \
+                b: { prefix: /b, upstream: api, headers: { x-tenant: fixed, x-own: \"1\" } }\n";
+    let config = loaded(text, &[]).config;
+    let headers = |nth: usize| -> Vec<String> {
+        let headers = config.routes[nth].headers.iter();
+        headers
+            .map(|(name, value)| format!("{name}: {}", shown(value)))
+            .collect()
+    };
+    assert_eq!(headers(0), ["x-tenant: <path:tenant>", "x-version: 7"]);
+    assert_eq!(headers(1), ["x-tenant: fixed", "x-own: 1", "x-version: 7"]);
+    let told = config.routes[0].told;
+    assert!(
+        told.via && told.forwarded == bearerd::config::raw::Forwarded::Add,
+        "{told:?}"
+    );
+    let told = loaded(
+        "upstreams: { api: { url: \"https://api.example\" } }\nroutes: { a: { upstream: api } }\n",
+        &[],
+    )
+    .config
+    .routes[0]
+        .told;
+    assert!(
+        !told.via && told.forwarded == bearerd::config::raw::Forwarded::Drop,
+        "{told:?}"
+    );
+}

@@ -9,13 +9,14 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use bearerd::{
     admin::prometheus_text,
     config::{self, Loaded, Surroundings},
-    metrics::Metrics,
+    metrics::{Answered, Metrics, Usage},
 };
 use http::StatusCode;
 
@@ -155,6 +156,13 @@ fn each_overlay_renders_what_the_cluster_accepts() {
         );
         assert_eq!(is_kept, overlay == "sidecar");
         assert!(!objects.contains("emptyDir"), "{overlay}");
+        // A native sidecar: up before the application, and ended after it.
+        let sidecar = ["initContainers:", "restartPolicy: Always", "startupProbe:", "preStop:"];
+        let is_sidecar = overlay == "sidecar";
+        assert!(
+            !is_sidecar || sidecar.iter().all(|word| objects.contains(word)),
+            "{objects}"
+        );
 
         if let Some(mut validate) = installed("kubernetes-validate", false) {
             let directory = tempfile::tempdir().unwrap();
@@ -212,10 +220,27 @@ fn page() -> String {
     let metrics = Metrics::new();
     let route = "orders".parse().unwrap();
     let credential = "idp".parse().unwrap();
-    metrics.route(&route).request(StatusCode::OK, Duration::from_millis(3));
+    metrics
+        .route(&route)
+        .request(Answered::new(StatusCode::OK, Duration::from_millis(3)));
     metrics
         .unrouted()
-        .request(StatusCode::NOT_FOUND, Duration::from_millis(1));
+        .request(Answered::new(StatusCode::NOT_FOUND, Duration::from_millis(1)));
+    struct Nothing;
+    impl Usage for Nothing {
+        fn idle_connections(&self) -> usize {
+            0
+        }
+        fn under_way(&self) -> usize {
+            0
+        }
+        fn waiting(&self) -> usize {
+            0
+        }
+    }
+    let upstream = "orders".parse().unwrap();
+    let usage: Arc<dyn Usage> = Arc::new(Nothing);
+    metrics.upstreams(std::iter::once((&upstream, usage)));
     metrics.replay(&route);
     metrics.grant(&credential, "refresh", "granted");
     metrics.spend(&credential);
@@ -265,7 +290,11 @@ fn the_documents_table_is_the_page() {
 fn used(text: &str) -> BTreeSet<String> {
     text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
         .filter(|word| word.starts_with("bearerd_"))
-        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .map(|word| {
+            let ends = ["_bucket", "_sum", "_count"];
+            let family = ends.iter().find_map(|end| word.strip_suffix(end));
+            family.unwrap_or(word).to_owned()
+        })
         .collect()
 }
 
@@ -292,6 +321,11 @@ fn promtool_accepts_the_page_and_the_rules() {
         promtool
             .args(["check", "rules"])
             .arg(root().join("deploy/prometheus/rules.yaml")),
+    );
+    said(
+        Command::new("promtool")
+            .args(["test", "rules"])
+            .arg(root().join("deploy/prometheus/rules_test.yaml")),
     );
     let mut check = Command::new("promtool");
     check.args(["check", "metrics"]).stdin(Stdio::piped());

@@ -10,9 +10,11 @@ use std::{
 const FLOORS: &[(&str, u8)] = &[
     ("clock", 0),
     ("name", 0),
+    ("private", 0),
     ("template", 1),
     ("metrics", 1),
     ("log", 1),
+    ("traces", 1),
     ("credential", 2),
     ("config", 3),
     ("store", 3),

@@ -11,6 +11,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bearerd::{
     credential::placement::{Injection, put_header, rewrite_form, rewrite_query},
+    metrics::Answered,
     proxy::{
         Inbound, ProxyError, Router,
         authorize::AuthorizeLayer,
@@ -199,7 +200,7 @@ fn replay(c: &mut Criterion) {
         .unwrap();
     stage.runtime.block_on(handle.token(patience)).unwrap();
     let (_, matched) = told(&stage);
-    let mut service = AuthorizeLayer::new(stage.metrics.clone()).layer(service_fn(read));
+    let mut service = AuthorizeLayer::new(stage.metrics.clone(), stage.clock.clone()).layer(service_fn(read));
     let mut group = c.benchmark_group("authorize and read a body");
     for size in [0, 1024, 16 * 1024, 256 * 1024] {
         let bytes = Bytes::from(vec![b'x'; size]);
@@ -222,7 +223,7 @@ fn metrics(c: &mut Criterion) {
     let stage = Stage::new(100);
     let counts = stage.metrics.route(&told(&stage).1.entry.name);
     c.bench_function("metrics of a request", |b| {
-        b.iter(|| counts.request(black_box(StatusCode::OK), Duration::from_micros(750)));
+        b.iter(|| counts.request(Answered::new(black_box(StatusCode::OK), Duration::from_micros(750))));
     });
 }
 

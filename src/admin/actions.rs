@@ -1,5 +1,5 @@
-//! The admin listener: `/status`, `/credentials/{name}/login`, its flows with a browser below that (`begin`, `finish`,
-//! `wait`), `/credentials/{name}/refresh`, `/reload` and `/drain`.
+//! The admin listener: the page at `/` and its `/events`, `/status`, `/log`, `/credentials/{name}/login`, its flows with a
+//! browser below that (`begin`, `finish`, `wait`), `/credentials/{name}/refresh`, `/reload` and `/drain`.
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +14,15 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
 use tower::Service;
 
 use super::{
     answer::{self, Body, Problem},
     flow::{self, FlowTold},
     guard,
+    live::Live,
+    page,
     watched::{ActionError, Done, Watched},
 };
 use crate::name::{CredentialName, StepName};
@@ -30,20 +33,37 @@ const LARGEST_BODY: usize = 64 * 1024;
 /// The code of a problem that leaves the sign-in under way: somebody else's redirect came by, or no code was pasted.
 pub const NOT_THIS_FLOW: &str = "not_this_flow";
 
-/// The admin listener as a service.
-#[derive(Debug)]
-pub struct Admin<W>(Arc<W>);
+/// The admin listener as a service. Clones share those who watch.
+pub struct Admin<W> {
+    watched: Arc<W>,
+    live: Live<W>,
+}
 
-impl<W> Admin<W> {
+impl<W: Watched> Admin<W> {
     /// The admin listener of a program.
     pub fn new(watched: Arc<W>) -> Self {
-        Self(watched)
+        Self {
+            live: Live::new(watched.clone()),
+            watched,
+        }
+    }
+
+    /// Ends every stream of events when this becomes true, or its sender is gone: a listener that ends waits for its
+    /// answers' ends.
+    pub fn until(self, ending: watch::Receiver<bool>) -> Self {
+        Self {
+            live: self.live.until(ending),
+            ..self
+        }
     }
 }
 
 impl<W> Clone for Admin<W> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self {
+            watched: self.watched.clone(),
+            live: self.live.clone(),
+        }
     }
 }
 
@@ -63,10 +83,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let watched = self.0.clone();
+        let Self { watched, live } = self.clone();
         Box::pin(async move {
             let answered = match guard::check(&request) {
-                Ok(()) => route(&*watched, request).await,
+                Ok(()) => route(&*watched, &live, request).await,
                 Err(refused) => Err(refused),
             };
             Ok(answered.unwrap_or_else(|problem| problem.answer()))
@@ -74,7 +94,7 @@ where
     }
 }
 
-async fn route<W, B>(watched: &W, request: Request<B>) -> Result<Response<Body>, Problem>
+async fn route<W, B>(watched: &W, live: &Live<W>, request: Request<B>) -> Result<Response<Body>, Problem>
 where
     W: Watched,
     B: http_body::Body,
@@ -83,6 +103,25 @@ where
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (request.method(), &*segments) {
+        (&Method::GET | &Method::HEAD, [""]) => Ok(page::answer()),
+        (&Method::GET, ["events"]) => live.watch().map(answer::events).ok_or_else(|| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "too many watch already: close another status page",
+            )
+        }),
+        (&Method::GET | &Method::HEAD, ["log"]) => {
+            let log = watched.status().log.ok_or(ActionError::NotPossible(
+                "this bearerd's log is not its own to tell of".into(),
+            ));
+            log.map(|log| answer::json(StatusCode::OK, &log)).map_err(failed)
+        }
+        (&Method::PUT, ["log"]) => {
+            let ask: Level = read(request, LEVEL).await?;
+            let log = watched.set_log(&ask.level).map_err(failed)?;
+            Ok(answer::json(StatusCode::OK, &log))
+        }
         (&Method::GET | &Method::HEAD, ["status"]) => Ok(answer::json(StatusCode::OK, &watched.status())),
         (&Method::POST, ["credentials", name, "login"]) => {
             let name = credential(name)?;
@@ -111,7 +150,8 @@ where
         (&Method::POST, ["reload"]) => finish(watched.reload().await),
         (&Method::POST, ["drain"]) => finish(watched.drain().await),
         _ => Err(Problem::no_route(
-            "this listener answers GET /status, POST /reload, POST /drain and POST /credentials/NAME/login, login/begin, login/finish, login/wait and refresh",
+            "this listener answers GET /, /events, /status and /log, PUT /log, POST /reload, POST /drain and POST \
+             /credentials/NAME/login, login/begin, login/finish, login/wait and refresh",
         )),
     }
 }
@@ -121,6 +161,14 @@ const LOGIN: &str = r#"{"step": NAME or null, "answers": {NAME: TEXT}}"#;
 const BEGIN: &str = r#"{"redirect_uri": TEXT or null}"#;
 const FINISH: &str = r#"{"flow": TEXT, and "redirected": TEXT or "pasted": TEXT}"#;
 const WAIT: &str = r#"{"flow": TEXT}"#;
+const LEVEL: &str = r#"{"level": TEXT}"#;
+
+/// The body of a change of the log's filter.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Level {
+    level: String,
+}
 
 /// The body of a login.
 #[derive(Deserialize)]
@@ -199,6 +247,7 @@ fn failed(error: ActionError) -> Problem {
         ActionError::MissingAnswer(_) => (StatusCode::BAD_REQUEST, "missing_answer"),
         ActionError::NotThisFlow(_) => (StatusCode::BAD_REQUEST, NOT_THIS_FLOW),
         ActionError::NotPossible(_) => (StatusCode::CONFLICT, "not_possible"),
+        ActionError::Nonsense(_) => (StatusCode::BAD_REQUEST, "bad_request"),
         ActionError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "config_refused"),
         ActionError::Failed(_) => (StatusCode::BAD_GATEWAY, "action_failed"),
     };

@@ -4,21 +4,27 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use serde::Serialize;
 
-/// The body of every answer here: short, and whole.
-pub type Body = Full<Bytes>;
+use super::live::Events;
+
+/// The body of an answer here: short and whole, or a stream of events.
+pub type Body = Either<Full<Bytes>, Events>;
 
 /// OpenMetrics 1.0, "Overall Structure".
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 /// "Exposition formats", "Text-based format".
 const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// The HTML standard, §9.2.5.
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// RFC 9457 §3.
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 pub(super) fn text(text: &'static str) -> Response<Body> {
     whole(StatusCode::OK, TEXT, text)
@@ -34,6 +40,14 @@ pub(super) fn prometheus_text(page: String) -> Response<Body> {
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     whole(status, JSON, to_json(value))
+}
+
+pub(super) fn html(page: Bytes) -> Response<Body> {
+    whole(StatusCode::OK, HTML, page)
+}
+
+pub(super) fn events(events: Events) -> Response<Body> {
+    with_headers(StatusCode::OK, EVENTS, Either::Right(events))
 }
 
 /// A problem (RFC 9457) with a stable code, told in the body and in `x-bearerd-error`.
@@ -90,11 +104,17 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 fn whole(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    with_headers(status, content_type, Either::Left(Full::new(body.into())))
+}
+
+fn with_headers(status: StatusCode, content_type: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     // All of it changes from one moment to the next.
     headers.insert(header::CACHE_CONTROL, NO_STORE);
+    // It is what it says, whatever a browser makes of it.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     response
 }

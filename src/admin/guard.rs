@@ -34,7 +34,8 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
             "a browser sent this for another page",
         ));
     }
-    if request.method() == Method::POST && !is_json(request.headers()) {
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !only_reads && !is_json(request.headers()) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "bad_request",

@@ -1,4 +1,5 @@
-//! The program as seen from outside: probes, the metrics page, the status page and what `bearerd login` needs.
+//! The program as seen from outside: probes, the metrics page, the status page, live and for people or as JSON, and what
+//! `bearerd login` needs.
 //!
 //! The probes listener ([`Probes`]) only tells; it may be exposed. The admin listener ([`Admin`]) acts with the
 //! credentials too, so it stays on loopback or a Unix socket and refuses what browsers send from other pages.
@@ -9,9 +10,12 @@ mod answer;
 mod exposition;
 mod flow;
 mod guard;
+mod live;
 mod overview;
+mod page;
 mod probes;
 mod status;
+mod traffic;
 mod watched;
 
 pub use actions::{Admin, NOT_THIS_FLOW};
@@ -19,9 +23,13 @@ pub use answer::Body;
 pub use exposition::prometheus_text;
 pub use flow::{FlowAnswer, FlowAsk, FlowBegun, FlowTold};
 pub use guard::LocalAddress;
+pub use live::MOST_WATCHERS;
 pub use overview::Overview;
 pub use probes::Probes;
-pub use status::{CredentialStatus, LastError, Moment, Readiness, Ready, Status};
+pub use status::{
+    ConfigStatus, CredentialStatus, LastError, LogStatus, Moment, Readiness, Ready, RouteStatus, Status, StoreStatus,
+    TokenEvent,
+};
 pub use watched::{ActionError, Answers, Done, Watched};
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use secrecy::ExposeSecret;
 
 use super::{
     flow::{FlowAnswer, FlowAsk, FlowTold},
-    status::{CredentialStatus, Readiness, Ready, Status},
+    status::{CredentialStatus, Moment, Readiness, Ready, RouteStatus, Status, StoreStatus},
     watched::{ActionError, Answers, Done, Watched},
 };
 use crate::{
+    assemble::{Program, Routes},
     clock::{Clock, Now},
     credential::browser::RedirectError,
-    manager::{Answer, LoginError, Manager, Managers},
+    manager::{Answer, LoginError, Manager, Managers, RenewalError, StoreHealth},
     metrics::Metrics,
     name::{CredentialName, StepName},
 };
@@ -20,12 +21,17 @@ use crate::{
 /// How long one answer to "what came of it" is held back: well below what clients and proxies wait for one.
 const FLOW_WAIT: Duration = Duration::from_secs(20);
 
+/// How long a renewal's outcome is waited for: longer than a token request may take by default.
+const RENEWAL_WAIT: Duration = Duration::from_secs(20);
+
 /// What a program's managers and metrics show, and the actions on its credentials.
 pub struct Overview {
     managers: Managers,
     metrics: Arc<Metrics>,
     clock: Clock,
     started: Now,
+    store: Option<(&'static str, StoreHealth)>,
+    routes: Routes,
 }
 
 impl Overview {
@@ -36,7 +42,28 @@ impl Overview {
             metrics,
             started: clock.now(),
             clock,
+            store: None,
+            routes: Routes::default(),
         }
+    }
+
+    /// Tells of this program's store and routes too.
+    pub fn of(self, program: &Program) -> Self {
+        Self {
+            store: Some(program.store()),
+            routes: program.routes(),
+            ..self
+        }
+    }
+
+    fn store(&self) -> Option<StoreStatus> {
+        let (kind, health) = self.store.as_ref()?;
+        let trouble = health.trouble();
+        Some(StoreStatus {
+            kind: (*kind).into(),
+            failing_since: trouble.as_ref().map(|trouble| Moment(trouble.since)),
+            text: trouble.map(|trouble| trouble.text),
+        })
     }
 
     fn credentials(&self) -> Vec<CredentialStatus> {
@@ -58,12 +85,18 @@ impl Watched for Overview {
     fn status(&self) -> Status {
         let credentials = self.credentials();
         // The boot clock: a stepped wall clock doesn't make a program older.
-        let uptime = self.clock.now().boot.saturating_sub(self.started.boot);
+        let now = self.clock.now();
+        let uptime = now.boot.saturating_sub(self.started.boot);
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_seconds: Duration::from_millis(uptime).as_secs(),
+            now: Moment(now.wall),
             readiness: readiness(&credentials),
+            config: None,
+            store: self.store(),
+            log: None,
             credentials,
+            routes: self.routes.load().iter().map(RouteStatus::from).collect(),
         }
     }
 
@@ -108,13 +141,16 @@ impl Watched for Overview {
     }
 
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
-        match self.manager(credential)?.force().await {
-            true => Ok(Done {
-                detail: format!("credential '{credential}' is being renewed; `bearerd status` shows how it goes"),
+        match self.manager(credential)?.renew(RENEWAL_WAIT).await {
+            Ok(Some(detail)) => Ok(Done { detail }),
+            Ok(None) => Ok(Done {
+                detail: format!(
+                    "credential '{credential}' is still being renewed after {} s; `bearerd status` shows how it goes",
+                    RENEWAL_WAIT.as_secs()
+                ),
             }),
-            false => Err(ActionError::NotPossible(format!(
-                "credential '{credential}' has no token of its own that could be renewed"
-            ))),
+            Err(RenewalError::NotNow(why)) => Err(ActionError::NotPossible(why)),
+            Err(RenewalError::Failed(why)) => Err(ActionError::Failed(why)),
         }
     }
 }
@@ -207,6 +243,10 @@ mod tests {
             last_error: None,
             what_to_do: None,
             unsaved: false,
+            in_doubt: false,
+            cooldown: None,
+            next_try: None,
+            events: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::manager;
+use crate::{assemble, manager};
 
 /// Whether the program should get requests, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +48,72 @@ pub struct Status {
     pub version: String,
     /// Since when it runs, in seconds.
     pub uptime_seconds: u64,
+    /// The time here, by which its other moments are to be read.
+    pub now: Moment,
     /// What `/readyz` says.
     pub readiness: Readiness,
+    /// The config in use; `None` where it was not read from files.
+    #[serde(default)]
+    pub config: Option<ConfigStatus>,
+    /// Where tokens are kept.
+    #[serde(default)]
+    pub store: Option<StoreStatus>,
+    /// The log, where it can be changed.
+    #[serde(default)]
+    pub log: Option<LogStatus>,
     /// Its credentials.
     pub credentials: Vec<CredentialStatus>,
+    /// Its routes.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route of the config in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// The upstream that it goes to.
+    pub upstream: String,
+    /// The credential that it goes with, if with any.
+    pub credential: Option<String>,
+}
+
+impl From<&assemble::RouteLine> for RouteStatus {
+    fn from(line: &assemble::RouteLine) -> Self {
+        Self {
+            name: line.name.to_string(),
+            upstream: line.upstream.to_string(),
+            credential: line.credential.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// The config in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// Why the config on disk is not in use, if it isn't: its first fault.
+    pub stale: Option<String>,
+}
+
+/// Where tokens are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// The kind of store: `memory`, `sqlite`, `postgres` or `redis`.
+    pub kind: String,
+    /// Since when it fails, if it does.
+    pub failing_since: Option<Moment>,
+    /// What it said last.
+    pub text: Option<String>,
+}
+
+/// The log's filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogStatus {
+    /// In use.
+    pub level: String,
+    /// What the config says, and what holds after a restart.
+    pub configured: String,
 }
 
 /// A line of the status page.
@@ -86,6 +148,18 @@ pub struct CredentialStatus {
     pub what_to_do: Option<String>,
     /// Whether tokens are in use that the store has not taken yet.
     pub unsaved: bool,
+    /// Whether nobody knows what came of sending its refresh token.
+    #[serde(default)]
+    pub in_doubt: bool,
+    /// Until when the API's rejections pass through, because it rejects fresh tokens too.
+    #[serde(default)]
+    pub cooldown: Option<Moment>,
+    /// When tokens are asked for again after a failure, if somebody wants them.
+    #[serde(default)]
+    pub next_try: Option<Moment>,
+    /// What happened to its tokens lately, newest first.
+    #[serde(default)]
+    pub events: Vec<TokenEvent>,
 }
 
 impl From<manager::Status> for CredentialStatus {
@@ -109,6 +183,41 @@ impl From<manager::Status> for CredentialStatus {
             }),
             what_to_do: status.what_to_do,
             unsaved: status.unsaved,
+            in_doubt: status.in_doubt,
+            cooldown: status.cools.map(Moment),
+            next_try: status.tries.map(Moment),
+            events: status.events.into_iter().map(TokenEvent::from).collect(),
+        }
+    }
+}
+
+/// Something that happened to a credential's tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenEvent {
+    /// When, the last time.
+    pub at: Moment,
+    /// A fixed word for what: `obtained`, `adopted`, `signed_in`, `never_left`, `refused`, `in_doubt`, `taken_over`,
+    /// `dead`, `unsaved`, `saved`, `store_trouble`, `foreign`, `cooldown` or `ending`.
+    pub what: String,
+    /// A fixed word for the reason, where there is one.
+    pub why: Option<String>,
+    /// Which sign-in the tokens grew from.
+    pub chain: Option<u64>,
+    /// How many rotations since.
+    pub generation: Option<u64>,
+    /// How often in a row.
+    pub times: u32,
+}
+
+impl From<manager::TokenEvent> for TokenEvent {
+    fn from(event: manager::TokenEvent) -> Self {
+        Self {
+            at: Moment(event.at),
+            what: event.what.as_str().into(),
+            why: event.why.map(str::to_owned),
+            chain: event.position.map(|position| position.chain),
+            generation: event.position.map(|position| position.generation),
+            times: event.times,
         }
     }
 }

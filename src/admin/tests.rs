@@ -1,131 +1,17 @@
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
-use crate::name::{CredentialName, StepName};
 
-/// A program that says what it is told to say and notes what it is asked to do.
-struct Fake {
-    ready: Ready,
-    asked: Mutex<Vec<String>>,
-}
+mod fake;
+mod page;
 
-impl Fake {
-    fn new(ready: Ready) -> Arc<Self> {
-        Arc::new(Self {
-            ready,
-            asked: Mutex::default(),
-        })
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-impl Watched for Fake {
-    fn readiness(&self) -> Readiness {
-        Readiness {
-            status: self.ready,
-            reasons: vec!["because".into()],
-        }
-    }
-
-    fn status(&self) -> Status {
-        Status {
-            version: "1.2.3".into(),
-            uptime_seconds: 7,
-            readiness: self.readiness(),
-            credentials: vec![CredentialStatus {
-                name: "pos".into(),
-                state: "login_required".into(),
-                usable: false,
-                required: true,
-                subjects: None,
-                chain: Some(2),
-                generation: Some(5),
-                obtained: Some(Moment(1_750_000_000_000)),
-                expires: None,
-                next_renewal: None,
-                dies: None,
-                last_error: Some(LastError {
-                    at: Moment(1_750_000_001_999),
-                    code: "refused".into(),
-                    text: "invalid_grant".into(),
-                }),
-                what_to_do: Some("bearerd login pos".into()),
-                unsaved: true,
-            }],
-        }
-    }
-
-    fn metrics_page(&self) -> String {
-        "# EOF\n".into()
-    }
-
-    async fn login(
-        &self,
-        credential: &CredentialName,
-        step: Option<&StepName>,
-        answers: Answers,
-    ) -> Result<Done, ActionError> {
-        if credential.as_str() != "pos" {
-            return Err(ActionError::UnknownCredential(credential.clone()));
-        }
-        let code = answers.get("code").ok_or(ActionError::MissingAnswer("code".into()))?;
-        let note = format!("login {credential} {step:?} {}", code.expose_secret());
-        self.asked.lock().unwrap().push(note);
-        Ok(Done {
-            detail: "signed in".into(),
-        })
-    }
-
-    async fn flow(&self, credential: &CredentialName, ask: FlowAsk) -> Result<FlowTold, ActionError> {
-        match ask {
-            FlowAsk::Begin { redirect_uri } => {
-                self.asked
-                    .lock()
-                    .unwrap()
-                    .push(format!("begin {credential} {redirect_uri:?}"));
-                Ok(FlowTold::Begun(FlowBegun {
-                    flow: "f".into(),
-                    expires_in: 60,
-                    url: Some("https://idp.example/".into()),
-                    user_code: None,
-                    verification_uri: None,
-                    verification_uri_complete: None,
-                }))
-            }
-            FlowAsk::Finish {
-                answer: FlowAnswer::Redirected(target),
-                ..
-            } => Err(ActionError::NotThisFlow(format!(
-                "{} bytes",
-                target.expose_secret().len()
-            ))),
-            FlowAsk::Finish { flow, answer } => {
-                self.asked.lock().unwrap().push(format!("finish {flow} {answer:?}"));
-                Ok(FlowTold::Done("signed in".into()))
-            }
-            FlowAsk::Wait { .. } => Ok(FlowTold::Pending),
-        }
-    }
-
-    async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
-        self.asked.lock().unwrap().push(format!("refresh {credential}"));
-        Err(ActionError::Failed("the provider said no".into()))
-    }
-}
+use fake::Fake;
 
 async fn ask<S>(service: S, request: Request<Full<Bytes>>) -> (Response<()>, String)
 where

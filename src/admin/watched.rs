@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{
     flow::{FlowAsk, FlowTold},
-    status::{Readiness, Status},
+    status::{LogStatus, Readiness, Status},
 };
 use crate::name::{CredentialName, StepName};
 
@@ -38,8 +38,17 @@ pub trait Watched: Send + Sync + 'static {
         ask: FlowAsk,
     ) -> impl Future<Output = Result<FlowTold, ActionError>> + Send;
 
-    /// Renews the credential's token now, though it may still be good.
+    /// Renews the credential's token now, though it may still be good, if nothing that binds everybody speaks against
+    /// it; and tells what came of it.
     fn refresh(&self, credential: &CredentialName) -> impl Future<Output = Result<Done, ActionError>> + Send;
+
+    /// Changes the log's filter, from the next line on.
+    ///
+    /// # Errors
+    /// It is no filter, or the log can't be changed.
+    fn set_log(&self, _level: &str) -> Result<LogStatus, ActionError> {
+        Err(ActionError::NotPossible("this bearerd's log can't be changed".into()))
+    }
 
     /// Reads the config again and puts it over the running one.
     fn reload(&self) -> impl Future<Output = Result<Done, ActionError>> + Send {
@@ -77,6 +86,9 @@ pub enum ActionError {
     /// What came back from the browser is no answer to the sign-in under way, which goes on.
     #[error("{0}")]
     NotThisFlow(String),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Nonsense(String),
     /// The new config can't be used; nothing was changed.
     #[error("{0}")]
     Refused(String),

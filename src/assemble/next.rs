@@ -6,11 +6,12 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use secrecy::ExposeSecret;
 
-use super::{AssembleError, Listening, Program, acceptor::acceptor, proxy, tls};
+use super::{AssembleError, Listening, Program, RouteLine, acceptor::acceptor, proxy, tls};
 use crate::{
     clock::Clock,
-    config::checked::{Access, Bind, Config, Credential, Listener, Upstream},
+    config::checked::{Access, Bind, Config, Credential, Listener, Route, Upstream},
     manager::Manager,
+    metrics::Usage,
     name::{CredentialName, ListenerName, UpstreamName},
     proxy::{Limits, ListenerContext, Router, Stack, Target, stack},
     upstream::{Client, Exchange, Room, Settings},
@@ -59,6 +60,8 @@ pub struct Change {
     pub certificates: Vec<ListenerName>,
     /// Whether the log is to be written otherwise, which takes a restart.
     pub log: bool,
+    /// Whether traces are to go elsewhere, which takes one too.
+    pub traces: bool,
 }
 
 impl fmt::Display for Change {
@@ -88,6 +91,9 @@ impl fmt::Display for Change {
         if self.log {
             said.push("the settings under log take a restart".into());
         }
+        if self.traces {
+            said.push("the settings under traces take a restart".into());
+        }
         match said.is_empty() {
             true => f.write_str("every credential and upstream is what it was"),
             false => f.write_str(&said.join("; ")),
@@ -111,6 +117,7 @@ impl Program {
         let mut change = Change {
             gone: missing(&running.credentials, &config.credentials),
             log: running.log.as_ref().is_some_and(|log| *log != config.log),
+            traces: running.traces.as_ref().is_some_and(|traces| *traces != config.traces),
             ..Change::default()
         };
         let mut exchanges = BTreeMap::new();
@@ -200,6 +207,8 @@ impl Program {
             };
             managers.insert(name.clone(), manager);
         }
+        let mut lines: Vec<_> = config.routes.iter().map(line).collect();
+        lines.sort_by(|one, other| one.name.cmp(&other.name));
         let mut routers = Vec::new();
         for (name, listener) in config.listeners {
             let router = Router::new(&name, &listener, &config.routes, &targets, &managers)?;
@@ -245,12 +254,19 @@ impl Program {
         running.upstreams = upstreams
             .map(|((name, upstream), target)| (name, (upstream, target)))
             .collect();
+        self.metrics
+            .upstreams(running.upstreams.iter().map(|(name, (_, target))| {
+                let usage: Arc<dyn Usage> = Arc::new(target.client.clone());
+                (name, usage)
+            }));
         // The log is written as it was first said.
         running.log.get_or_insert(config.log);
+        running.traces.get_or_insert(config.traces);
         self.probes = config.probes;
         self.admin = config.admin;
         self.managers = Arc::new(managers);
         self.current.replace(self.managers.clone());
+        self.routes.store(Arc::new(lines));
         for name in &change.gone {
             self.metrics.forget(name);
         }
@@ -269,6 +285,14 @@ impl Program {
             credential: name.clone(),
             source,
         })
+    }
+}
+
+fn line(route: &Route) -> RouteLine {
+    RouteLine {
+        name: route.name.clone(),
+        upstream: route.upstream.clone(),
+        credential: route.credential.clone(),
     }
 }
 

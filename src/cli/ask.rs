@@ -1,13 +1,16 @@
 //! Asking a person at the terminal.
 
+#[cfg_attr(not(unix), path = "ask/shown.rs")]
+mod hidden;
+
 use std::{
     fmt,
     io::{self, BufRead, IsTerminal, Write},
 };
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use secrecy::{ExposeSecret, SecretString};
 
+use self::hidden::NoEcho;
 use super::Failure;
 use crate::credential::spec::Ask;
 
@@ -82,28 +85,6 @@ fn read_line(input: &mut dyn BufRead) -> Result<SecretString, Failure> {
     }
     let text = std::str::from_utf8(&line).map_err(|_| failed(&"it is not UTF-8 text"))?;
     Ok(text.strip_suffix('\r').unwrap_or(text).into())
-}
-
-/// Hides what is typed until it is dropped.
-struct NoEcho(Termios);
-
-impl NoEcho {
-    fn start() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut hidden = before.clone();
-        // Control-C would end the process with the terminal still hiding: here it ends the line instead.
-        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
-        hidden.special_codes[SpecialCodeIndex::VEOL] = INTERRUPT;
-        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for NoEcho {
-    fn drop(&mut self) {
-        // Nothing better can be done than to have tried.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
 }
 
 #[cfg(test)]

@@ -130,6 +130,7 @@ mod tests {
             upstream: "shop".parse().unwrap(),
             credential: Some(spec.name.clone()),
             subject_headers: Vec::new(),
+            told: Default::default(),
             headers: Vec::new(),
             token_timeout: std::time::Duration::from_secs(10),
         };
@@ -155,6 +156,8 @@ mod tests {
             proxy: None,
             connect_timeout: std::time::Duration::from_secs(10),
             response_timeout: std::time::Duration::from_secs(60),
+            headers: Vec::new(),
+            told: Default::default(),
             limits: Default::default(),
             retries: Default::default(),
         };
@@ -180,6 +183,7 @@ mod tests {
                 file: None,
                 access: true,
             },
+            traces: None,
         }
     }
 

@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     config::{self, Surroundings, checked::Bind},
     demo::{self, Apis, Places, Ports},
+    private::make_directory,
     serve::Signals,
 };
 
@@ -113,6 +113,12 @@ fn invite(addresses: &Addresses, file: &Path, output: &mut dyn Write) -> Result<
         Bind::Tcp(address) => Some(*address),
         Bind::Unix(_) => None,
     });
+    if let Some(Bind::Tcp(admin)) = &addresses.admin {
+        writeln!(
+            output,
+            "\nThe status page, to watch all this in a browser: http://{admin}/"
+        )?;
+    }
     writeln!(
         output,
         "\nTry, in another terminal; the first of each kind signs in, and tokens live for seconds:"
@@ -160,10 +166,7 @@ impl Place {
         };
         let is_temporary = named.is_none();
         // Someone else's directory is not taken over: a new one must be new.
-        fs::DirBuilder::new()
-            .recursive(!is_temporary)
-            .mode(0o700)
-            .create(&path)?;
+        make_directory(&path, !is_temporary)?;
         Ok(Self {
             path: path.canonicalize()?,
             is_temporary,

@@ -5,10 +5,15 @@ use std::{
     process::ExitCode,
 };
 
+/// It could not be done.
+const FAILED: u8 = 1;
 /// Wrong usage of the command line (EX_USAGE).
 pub(super) const USAGE: u8 = 64;
 /// A config that can't be used (EX_CONFIG).
 const CONFIG: u8 = 78;
+
+/// Every exit code that there is.
+pub const EXIT_CODES: [u8; 4] = [0, FAILED, USAGE, CONFIG];
 
 /// Why a command failed, and with which exit code.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +49,7 @@ impl Failure {
         // Nowhere is left to complain.
         let _ = said;
         match self {
-            Self::Failed(_) | Self::Unread => ExitCode::FAILURE,
+            Self::Failed(_) | Self::Unread => ExitCode::from(FAILED),
             Self::Usage(_) => ExitCode::from(USAGE),
             Self::Config(_) => ExitCode::from(CONFIG),
         }

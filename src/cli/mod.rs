@@ -14,6 +14,7 @@ mod fixture;
 mod health;
 mod init;
 mod load;
+mod log;
 mod login;
 mod manual;
 mod presets;
@@ -31,7 +32,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
-pub use failure::Failure;
+pub use failure::{EXIT_CODES, Failure};
 
 /// An authenticating reverse proxy and sidecar: it signs in to APIs for software that can't.
 ///
@@ -72,6 +73,8 @@ enum Command {
     Init(init::Options),
     /// Sign in by hand, or run a vendor's own step, through the running bearerd
     Login(login::Options),
+    /// Show what the running bearerd logs, or change it until its end
+    Log(log::Options),
     /// Copy chains from one store to another
     State(state::Options),
     /// Run emulated APIs and the proxy on this machine, with nothing to configure
@@ -107,6 +110,7 @@ fn dispatch(arguments: Arguments, output: &mut dyn Write) -> Result<(), Failure>
         Command::Presets(options) => presets::execute(&options, output),
         Command::Init(options) => init::execute(&options, output),
         Command::Login(options) => login::execute(&options, files, output),
+        Command::Log(options) => log::execute(&options, files, output),
         Command::State(options) => state::execute(&options, output),
         Command::Demo(options) => demo::execute(&options, output),
         Command::Completions(options) => manual::completions(&options, output),

@@ -1,8 +1,11 @@
 //! `bearerd run`: the proxy.
 
+#[cfg(feature = "otlp")]
+mod collector;
 mod reload;
 mod serving;
 mod source;
+#[cfg_attr(not(unix), path = "run/systemd/elsewhere.rs")]
 mod systemd;
 mod watching;
 
@@ -95,7 +98,10 @@ async fn run(
             metrics.log_dropped();
         }
     };
-    let _flush = log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    let (control, _flush) =
+        log::start(&settings(&loaded.config.log), clock.clone(), dropped).map_err(Failure::failed)?;
+    #[cfg(feature = "otlp")]
+    let traces = collector::start(loaded.config.traces.as_ref())?;
     let program = Program::build(loaded.config, clock.clone())
         .await
         .map_err(Failure::failed)?;
@@ -103,8 +109,8 @@ async fn run(
     let _ = counter.set(program.metrics.clone());
 
     let (sender, mut wishes) = mpsc::channel(1);
-    let overview = Overview::new(program.current(), program.metrics.clone(), clock);
-    let watching = Arc::new(Watching::new(overview, source.is_some().then_some(sender)));
+    let overview = Overview::new(program.current(), program.metrics.clone(), clock).of(&program);
+    let watching = Arc::new(Watching::new(overview, source.is_some().then_some(sender), control));
     let serving = Serving::new(sockets.bound().map_err(Failure::failed)?);
     let mut running = Running::start(program, serving, source.clone(), watching.clone()).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
@@ -160,6 +166,8 @@ async fn run(
     }
     // Those that have not ended by then end with the runtime.
     let _ = tokio::time::timeout(PROBES_DEADLINE, serving.drain_watchers()).await;
+    #[cfg(feature = "otlp")]
+    collector::stop(traces).await;
     tracing::info!("ended");
     Ok(())
 }

@@ -188,6 +188,10 @@ mod tests {
             last_error: None,
             what_to_do: None,
             unsaved: true,
+            in_doubt: false,
+            cooldown: None,
+            next_try: None,
+            events: Vec::new(),
         };
         let dead = CredentialStatus {
             name: "pos".into(),
@@ -207,6 +211,10 @@ mod tests {
         let status = Status {
             version: "1.2.3".into(),
             uptime_seconds: 90_061,
+            now: Moment(1_000_000),
+            config: None,
+            store: None,
+            log: None,
             readiness: Readiness {
                 status: Ready::Degraded,
                 reasons: vec![
@@ -215,6 +223,7 @@ mod tests {
                 ],
             },
             credentials: vec![live, dead],
+            routes: Vec::new(),
         };
         let mut output = Vec::new();
         write(&status, Moment(1_000_000), &mut output).unwrap();

@@ -39,6 +39,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// How to log.
     pub log: Log,
+    /// Where traces go, if anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// An address to listen on.
@@ -129,10 +131,23 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long to wait for the head of an answer once the request is sent.
     pub response_timeout: Duration,
+    /// Extra header fields for it.
+    pub headers: Vec<(http::HeaderName, Template)>,
+    /// What it is told of a request's way.
+    pub told: Told,
     /// What it is spared, and how long it may take.
     pub limits: Limits,
     /// What is sent to it again after a failure.
     pub retries: Retries,
+}
+
+/// What an upstream is told of the way that a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// Where it comes from.
+    pub forwarded: super::raw::Forwarded,
+    /// Whether it came through a proxy.
+    pub via: bool,
 }
 
 /// What an upstream is spared, and how long it may take.
@@ -294,8 +309,10 @@ pub struct Route {
     pub credential: Option<CredentialName>,
     /// Header fields that its credential's subject reads, which are not forwarded.
     pub subject_headers: Vec<http::HeaderName>,
-    /// Extra header fields for the upstream.
+    /// Extra header fields for the upstream: the route's own, and the upstream's.
     pub headers: Vec<(http::HeaderName, Template)>,
+    /// What the upstream is told of a request's way.
+    pub told: Told,
     /// How long a request may wait for a token.
     pub token_timeout: Duration,
 }
@@ -318,6 +335,19 @@ pub enum AllowSegment {
     Any,
     /// `**`: any number of segments, none included; last only.
     Rest,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// The collector, without the signal's own path.
+    pub collector: BaseUrl,
+    /// The share of requests that is traced where their callers don't say: from 0 to 1.
+    pub sample: f64,
+    /// The TLS settings of the connection.
+    pub tls: Tls,
+    /// What the connection goes through.
+    pub proxy: Option<Proxy>,
 }
 
 /// How to log.

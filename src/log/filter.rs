@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::ACCESS;
 
 /// Our own targets begin with this.
-const OURS: &str = "bearerd";
+pub(super) const OURS: &str = "bearerd";
 /// What dependencies say unless they are named.
 const UNNAMED: LevelFilter = LevelFilter::WARN;
 /// The most a named dependency may say.
@@ -73,6 +73,13 @@ pub fn capped(text: &str, access: bool) -> Result<Filters, FilterError> {
         access: Targets::new().with_target(ACCESS, access),
         others: others.with_target(ACCESS, LevelFilter::OFF),
     })
+}
+
+/// Whether a filter tells parts of bearerd apart.
+pub(super) fn names_parts(text: &str) -> bool {
+    let mut targets = text.split(',').filter_map(|directive| directive.split_once('='));
+    // A beginning of our name, such as `bear=debug`, matches all of ours, but not over `bearerd` itself.
+    targets.any(|(target, _)| target.trim().strip_prefix(OURS).is_some_and(|rest| !rest.is_empty()))
 }
 
 fn is_ours(target: &str) -> bool {

@@ -5,6 +5,7 @@
 //! slows a request.
 
 mod access;
+mod control;
 pub mod filter;
 pub mod writer;
 
@@ -23,10 +24,10 @@ use tracing_subscriber::{
 };
 
 pub use access::AccessLine;
+pub use control::Control;
 
 use crate::clock::Clock;
 use access::AccessLines;
-use filter::Filters;
 
 /// The target of access lines: one a request.
 pub const ACCESS: &str = "bearerd::access";
@@ -77,13 +78,14 @@ pub enum LogError {
     AlreadyStarted,
 }
 
-/// Starts the process's log. Lines are written until the [`writer::Flush`] is dropped; `dropped` is called for each
-/// line that found the queue full.
+/// Starts the process's log, and says what its filter is changed with. Lines are written until the [`writer::Flush`] is
+/// dropped; `dropped` is called for each line that found the queue full.
 pub fn start(
     settings: &Settings,
     clock: Clock,
     dropped: impl Fn() + Send + Sync + 'static,
-) -> Result<writer::Flush, LogError> {
+) -> Result<(Control, writer::Flush), LogError> {
+    let control = Control::new(&settings.level, settings.access)?;
     let (output, terminal): (Box<dyn io::Write + Send>, bool) = match &settings.file {
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
@@ -96,22 +98,21 @@ pub fn start(
         None => (Box::new(io::stderr()), io::stderr().is_terminal()),
     };
     let (lines, flush) = writer::spawn(output, dropped).map_err(LogError::Thread)?;
-    let filters = filter::capped(&settings.level, settings.access)?;
     let default = if terminal { Format::Text } else { Format::Json };
     let format = settings.format.unwrap_or(default);
-    let access = AccessLines::new(clock.clone(), lines.clone(), filters.writes_access());
-    let subscriber = tracing_subscriber::registry().with(layers(format, filters, terminal, &clock, &lines));
+    let access = AccessLines::new(clock.clone(), lines.clone(), control.clone());
+    let subscriber = tracing_subscriber::registry().with(layers(format, &control, terminal, &clock, &lines));
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::AlreadyStarted)?;
     if format == Format::Json {
         access.install();
     }
-    Ok(flush)
+    Ok((control, flush))
 }
 
 /// The layers that filter, format and queue.
 fn layers<S>(
     format: Format,
-    filters: Filters,
+    control: &Control,
     terminal: bool,
     clock: &Clock,
     lines: &writer::Lines,
@@ -128,11 +129,12 @@ where
         // Access lines are no events there.
         Format::Json => {
             let json = fmt().json().flatten_event(true).with_span_list(false);
-            vec![json.with_filter(filters.others).boxed()]
+            vec![json.with_filter(control.others()).boxed()]
         }
-        Format::Text => [filters.access, filters.others]
-            .map(|filter| fmt().with_ansi(terminal).with_filter(filter).boxed())
-            .into(),
+        Format::Text => vec![
+            fmt().with_ansi(terminal).with_filter(control.access()).boxed(),
+            fmt().with_ansi(terminal).with_filter(control.others()).boxed(),
+        ],
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::Level;
+
 use super::*;
 
 /// Collects what is written.
@@ -32,12 +34,18 @@ impl Page {
 }
 
 fn logged(format: Format, level: &str, events: impl FnOnce(&AccessLines)) -> String {
+    logged_with(format, level, |access, _| events(access))
+}
+
+fn logged_with(format: Format, level: &str, events: impl FnOnce(&AccessLines, &Control)) -> String {
     let page = Page::default();
     let (lines, flush) = writer::spawn(page.clone(), || {}).unwrap();
-    let filters = filter::capped(level, true).unwrap();
-    let access = AccessLines::new(Clock::manual(), lines.clone(), filters.writes_access());
-    let layers = layers(format, filters, false, &Clock::manual(), &lines);
-    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || events(&access));
+    let control = Control::new(level, true).unwrap();
+    let access = AccessLines::new(Clock::manual(), lines.clone(), control.clone());
+    let layers = layers(format, &control, false, &Clock::manual(), &lines);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layers), || {
+        events(&access, &control)
+    });
     drop(flush);
     page.text()
 }
@@ -192,4 +200,124 @@ fn a_request_is_found_by_its_span() {
     assert_eq!(lines[0]["span"]["request_id"], "abc");
     assert!(lines[0].get("spans").is_none());
     assert_eq!(lines.len(), 1);
+}
+
+/// Who says something, loudly and quietly.
+fn everybody(access: &AccessLines, format: Format) {
+    tracing::trace!(target: "bearerd::manager", "bearerd traces");
+    tracing::debug!(target: "bearerd::manager", "bearerd debugs");
+    tracing::error!(target: "bearerd", "bearerd errs");
+    tracing::trace!(target: "h2::codec", "a dependency traces");
+    tracing::debug!(target: "h2::codec", "a dependency debugs");
+    tracing::warn!(target: "h2::codec", "a dependency warns");
+    match format {
+        Format::Json => access.write(&line()),
+        Format::Text => line().write(),
+    }
+}
+
+#[test]
+fn a_level_that_is_changed_holds_from_the_next_event_on_and_dependencies_stay_capped() {
+    for (level, said) in [
+        ("info", vec!["bearerd errs", "a dependency warns", "duration_ms"]),
+        ("error", vec!["bearerd errs"]),
+        ("off", vec![]),
+        (
+            "debug",
+            vec!["bearerd debugs", "bearerd errs", "a dependency warns", "duration_ms"],
+        ),
+        (
+            "trace",
+            vec![
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency warns",
+                "duration_ms",
+            ],
+        ),
+        (
+            "trace,h2=trace",
+            vec![
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency debugs",
+                "a dependency warns",
+                "duration_ms",
+            ],
+        ),
+        (
+            "warn,bearerd::manager=trace,h2=off",
+            vec!["bearerd traces", "bearerd debugs", "bearerd errs"],
+        ),
+    ] {
+        for format in [Format::Json, Format::Text] {
+            let text = logged_with(format, "warn", |access, control| {
+                everybody(access, format);
+                tracing::error!(target: "bearerd", "changed");
+                control.set(level).unwrap();
+                assert_eq!((&*control.text(), control.configured()), (level, "warn"));
+                assert_eq!(control.set("loud").unwrap_err().directive, "loud");
+                everybody(access, format);
+            });
+            let after = text.lines().skip_while(|line| !line.contains("changed")).skip(1);
+            let words = [
+                "bearerd traces",
+                "bearerd debugs",
+                "bearerd errs",
+                "a dependency traces",
+                "a dependency debugs",
+                "a dependency warns",
+                "duration_ms",
+            ];
+            let heard: Vec<_> = after
+                .map(|line| words.into_iter().find(|word| line.contains(word)).unwrap_or(line))
+                .collect();
+            assert_eq!(heard, said, "{level}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_of_each_event_is_what_the_filter_says() {
+    for text in [
+        "",
+        "off",
+        "info",
+        "trace",
+        "bearerd=debug",
+        "bear=trace",
+        "warn,bearerd::proxy=trace",
+        "info,h2=trace,bearerd::access=off",
+    ] {
+        let control = Control::new(text, true).unwrap();
+        let filter::Filters { access, others } = filter::capped(text, true).unwrap();
+        let lines = logged(Format::Text, text, |_| {
+            tracing::trace!(target: "bearerd::proxy", "heard");
+            tracing::debug!(target: "bearerd::manager", "heard");
+            tracing::info!(target: "bearerd", "heard");
+            tracing::debug!(target: "bearerdx", "heard");
+            tracing::warn!(target: "bearerd::access", "heard");
+            tracing::debug!(target: "h2", "heard");
+            tracing::warn!(target: "h2", "heard");
+        });
+        let expected = [
+            ("bearerd::proxy", Level::TRACE),
+            ("bearerd::manager", Level::DEBUG),
+            ("bearerd", Level::INFO),
+            ("bearerdx", Level::DEBUG),
+            ("bearerd::access", Level::WARN),
+            ("h2", Level::DEBUG),
+            ("h2", Level::WARN),
+        ];
+        let passes =
+            |(target, level): &(&str, Level)| access.would_enable(target, level) || others.would_enable(target, level);
+        assert_eq!(
+            lines.lines().count(),
+            expected.iter().filter(|it| passes(it)).count(),
+            "{text}: {lines}"
+        );
+        assert_eq!(control.text(), text);
+    }
 }

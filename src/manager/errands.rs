@@ -210,25 +210,35 @@ impl Context {
         } = self;
         let store = &environment.store;
         match step {
-            Step::Load => Event::Loaded(within(store.load(key)).await.map(|record| record.map(Box::new))),
+            Step::Load => Event::Loaded(self.ask(store.load(key)).await.map(|record| record.map(Box::new))),
             Step::Seed { id, hash, tokens } => {
-                Event::Seeded(within(store.seed(key, id, hash, &tokens, &spec.fingerprint)).await)
+                Event::Seeded(self.ask(store.seed(key, id, hash, &tokens, &spec.fingerprint)).await)
             }
             Step::Claim { id, on, kind } => {
-                Event::Claimed(within(store.claim(key, self.ask_claim(id, on, kind))).await)
+                Event::Claimed(self.ask(store.claim(key, self.ask_claim(id, on, kind))).await)
             }
             Step::Check(claim) => self.check(&claim).await,
             Step::Commit { claim, tokens, lineage } => {
-                Event::Committed(within(store.commit(key, &claim, &tokens, &lineage)).await)
+                Event::Committed(self.ask(store.commit(key, &claim, &tokens, &lineage)).await)
             }
             Step::Release {
                 claim,
                 back_off,
                 in_doubt,
-            } => Event::Released(within(store.release(key, &claim, back_off, in_doubt)).await),
-            Step::MarkDead(claim) => Event::MarkedDead(within(store.mark_dead(key, &claim)).await),
+            } => Event::Released(self.ask(store.release(key, &claim, back_off, in_doubt)).await),
+            Step::MarkDead(claim) => Event::MarkedDead(self.ask(store.mark_dead(key, &claim)).await),
             Step::Rest(_) | Step::Connect(_) | Step::Send { .. } => Event::Tick,
         }
+    }
+
+    /// A verb, whose answer is also how the store is.
+    pub(super) async fn ask<T>(&self, verb: Pending<'_, T>) -> Result<T, String> {
+        let answer = within(verb).await;
+        let Environment {
+            store_health, clock, ..
+        } = &self.environment;
+        store_health.heard(&answer, clock.now().wall);
+        answer
     }
 
     /// Ends when another process may have changed the record.
@@ -244,7 +254,7 @@ impl Context {
         let clock = &self.environment.clock;
         loop {
             let asked = clock.now().boot;
-            let answer = within(self.environment.store.check(&self.key, claim, at_least)).await;
+            let answer = self.ask(self.environment.store.check(&self.key, claim, at_least)).await;
             // On the boot clock, which goes on while a process is stopped and a machine is suspended.
             let took = Duration::from_millis(clock.now().boot.saturating_sub(asked));
             match answer {

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     TokenError,
     login::exchange::Login,
+    renewal::{RenewalError, Renewed},
     status::{Snapshot, Status},
 };
 use crate::{
@@ -97,6 +98,7 @@ pub(super) enum Command {
     Rejected(Position, oneshot::Sender<()>),
     RejectedAgain(Position),
     Force(oneshot::Sender<()>),
+    Renew(oneshot::Sender<Renewed>),
     Login(Box<Login>),
     SignedIn(Box<Record>, oneshot::Sender<()>),
 }
@@ -250,6 +252,24 @@ impl TokenHandle {
         match &self.0 {
             Kind::Fixed(_) => false,
             Kind::Task { commands, .. } => tell(commands, Command::Force).await,
+        }
+    }
+
+    /// Asks for a renewal as a person may, and waits for what comes of it; `None` if that isn't known within `patience`.
+    pub(super) async fn renew(&self, patience: Duration) -> Option<Renewed> {
+        let Kind::Task { commands, .. } = &self.0 else {
+            return Some(Err(RenewalError::NotNow(
+                "this credential's token is fixed in the config: there is nothing to renew".into(),
+            )));
+        };
+        let (wish, outcome) = oneshot::channel();
+        let _ = commands.send(Command::Renew(wish));
+        match tokio::time::timeout(patience, outcome).await {
+            Ok(Ok(outcome)) => Some(outcome),
+            Ok(Err(_)) => Some(Err(RenewalError::NotNow(
+                "this credential's task has ended, as it does when bearerd ends".into(),
+            ))),
+            Err(_) => None,
         }
     }
 

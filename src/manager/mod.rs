@@ -7,9 +7,12 @@ mod current;
 mod errands;
 mod error;
 mod handle;
+mod history;
 mod login;
 mod notes;
+mod renewal;
 mod status;
+mod store_health;
 mod subjects;
 mod task;
 mod words;
@@ -24,11 +27,14 @@ pub use self::{
     errands::STORE_DEADLINE,
     error::TokenError,
     handle::{Ready, TokenHandle},
+    history::{TokenEvent, What},
     login::{
         LoggedIn, LoginError,
         flow::{Answer, Begun, Show},
     },
+    renewal::RenewalError,
     status::{LastError, Status},
+    store_health::{StoreHealth, StoreTrouble},
 };
 use self::{login::flow::Flows, subjects::Subjects, task::Task};
 use crate::{
@@ -48,6 +54,8 @@ pub struct Environment {
     pub clock: Clock,
     /// The program's metrics.
     pub metrics: Arc<Metrics>,
+    /// How the store answered last.
+    pub store_health: StoreHealth,
     closing: watch::Receiver<bool>,
     /// How many tasks run.
     tasks: Arc<watch::Sender<usize>>,
@@ -78,6 +86,7 @@ impl Environment {
             store,
             clock,
             metrics,
+            store_health: StoreHealth::default(),
             closing: seen,
             tasks: Arc::new(tasks),
         };
@@ -182,9 +191,9 @@ impl Manager {
     }
 
     /// The one handle of a credential without subjects.
-    pub fn handle_at_once(&self) -> Option<TokenHandle> {
+    pub fn one_handle(&self) -> Option<&TokenHandle> {
         match &self.0.tokens {
-            Handles::One(handle) => Some(handle.clone()),
+            Handles::One(handle) => Some(handle),
             Handles::PerSubject(_) => None,
         }
     }
@@ -197,11 +206,18 @@ impl Manager {
         }
     }
 
-    /// Asks for a renewal now, by an operator's wish; whether there is anything to renew.
-    pub async fn force(&self) -> bool {
+    /// Asks for a renewal now, as a person may, and waits for what comes of it: a sentence, or `None` if that isn't
+    /// known within `patience`. It goes by what binds everybody: `min_age`, back-offs, cooldowns, doubt.
+    ///
+    /// # Errors
+    /// There is nothing to renew, it isn't time, or it failed.
+    pub async fn renew(&self, patience: Duration) -> Result<Option<String>, RenewalError> {
         match &self.0.tokens {
-            Handles::One(handle) => handle.force().await,
-            Handles::PerSubject(_) => false,
+            Handles::One(handle) => handle.renew(patience).await.transpose(),
+            Handles::PerSubject(_) => Err(RenewalError::NotNow(format!(
+                "credential '{}' has a token for each subject, which is renewed when its subject's requests need it",
+                self.0.spec.name
+            ))),
         }
     }
 

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::{TokenError, words};
+use super::{
+    TokenError,
+    history::{History, TokenEvent},
+    words,
+};
 use crate::{
     clock::Now,
     credential::{
@@ -24,6 +28,10 @@ pub(super) struct Snapshot {
     pub(super) renews: Option<u64>,
     pub(super) dies: Option<u64>,
     pub(super) unsaved: bool,
+    pub(super) in_doubt: bool,
+    pub(super) cools: Option<u64>,
+    pub(super) tries: Option<u64>,
+    pub(super) history: History,
     pub(super) error: Option<LastError>,
     pub(super) advice: Option<String>,
     /// What callers hear who can wait no longer for a store that fails.
@@ -66,6 +74,14 @@ pub struct Status {
     pub dies: Option<u64>,
     /// Whether tokens are in use that the store has not taken.
     pub unsaved: bool,
+    /// Whether nobody knows what came of sending its refresh token.
+    pub in_doubt: bool,
+    /// Until when the API's rejections pass through, because it rejects fresh tokens too.
+    pub cools: Option<u64>,
+    /// When tokens are asked for again after a failure, if somebody wants them.
+    pub tries: Option<u64>,
+    /// What happened to its tokens lately, newest first.
+    pub events: Vec<TokenEvent>,
     /// How many subjects are in memory, where it has subjects.
     pub subjects: Option<u64>,
     /// The last thing that went wrong, if it still matters.
@@ -75,7 +91,7 @@ pub struct Status {
 }
 
 impl Snapshot {
-    pub(super) fn take(spec: &Spec, lifecycle: &Lifecycle, before: &Self, now: Now) -> Self {
+    pub(super) fn take(spec: &Spec, lifecycle: &Lifecycle, history: &History, before: &Self, now: Now) -> Self {
         let tokens = lifecycle.tokens();
         let trouble = lifecycle.trouble();
         let offer = lifecycle.offer(now);
@@ -98,6 +114,10 @@ impl Snapshot {
             renews: lifecycle.renew_at().map(|at| at.wall()),
             dies: lifecycle.ends(now).map(|at| at.wall()),
             unsaved: lifecycle.is_unsaved(),
+            in_doubt: lifecycle.is_in_doubt(),
+            cools: lifecycle.cools_until(now).map(|at| at.wall()),
+            tries: lifecycle.tries_at(now).map(|at| at.wall()),
+            history: history.clone(),
             error,
             advice: match (&trouble, lifecycle.near_end(now)) {
                 (Some(trouble), _) => words::what_to_do(spec, trouble),
@@ -130,6 +150,10 @@ impl Status {
             renews: snapshot.renews,
             dies: snapshot.dies,
             unsaved: snapshot.unsaved,
+            in_doubt: snapshot.in_doubt,
+            cools: snapshot.cools,
+            tries: snapshot.tries,
+            events: snapshot.history.events(),
             last_error: snapshot.error.clone(),
             what_to_do: snapshot.advice.clone(),
             ..Self::bare(spec)
@@ -166,6 +190,10 @@ impl Status {
             renews: None,
             dies: None,
             unsaved: false,
+            in_doubt: false,
+            cools: None,
+            tries: None,
+            events: Vec::new(),
             subjects: None,
             last_error: None,
             what_to_do: None,

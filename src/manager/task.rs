@@ -9,7 +9,9 @@ use super::{
     Environment, TokenError,
     errands::Context,
     handle::{Command, Published, Ready, Refused, Shared, TokenHandle},
+    history::History,
     login,
+    renewal::Wishes,
     status::Snapshot,
     words,
 };
@@ -37,6 +39,10 @@ pub(super) struct Task {
     /// The tokens that were published last, as they were placed.
     placed: Option<(Arc<Tokens>, Arc<Ready>)>,
     unsaved: bool,
+    /// What happened lately; nothing where there is a subject.
+    history: History,
+    /// Renewals that people asked for.
+    wishes: Wishes,
     /// Nobody has a handle any more: the credential is gone from the config, or is another task's.
     is_retired: bool,
 }
@@ -88,6 +94,8 @@ impl Task {
             line: None,
             placed: None,
             unsaved: false,
+            history: History::default(),
+            wishes: Wishes::default(),
             is_retired: false,
         };
         let running = task.context.environment.running();
@@ -158,8 +166,15 @@ impl Task {
 
     fn take(&mut self, event: Event) {
         let now = self.context.environment.clock.now();
+        let by_hand = matches!(event, Event::SignedIn(_));
         for note in self.lifecycle.handle(event, now) {
             self.context.note(&note);
+            if self.context.subject.is_empty() {
+                self.history.add(&note, now.wall, self.lifecycle.position(), by_hand);
+            }
+        }
+        if self.wishes.settle(&self.lifecycle, &self.context.spec, now) {
+            self.take(Event::Forced);
         }
     }
 
@@ -170,6 +185,11 @@ impl Task {
             Command::Accepted(position) => Some(Event::Accepted(position)),
             Command::RejectedAgain(position) => Some(Event::RejectedAgain(position)),
             Command::Force(taken_in) => self.take_in(Event::Forced, taken_in),
+            Command::Renew(answer) => {
+                let now = self.context.environment.clock.now();
+                let asks = self.wishes.take(&self.lifecycle, &self.context.spec, now, answer);
+                asks.then_some(Event::Forced)
+            }
             Command::Login(request) => {
                 login::exchange::spawn(self.context.clone(), *request);
                 None
@@ -275,7 +295,7 @@ impl Task {
         // Of subjects only their number is told: a page of ten thousand helps nobody, and costs memory.
         if subject.is_empty() && !self.is_retired {
             let before = self.shared.snapshot.load_full().unwrap_or_default();
-            let snapshot = Snapshot::take(spec, &self.lifecycle, &before, now);
+            let snapshot = Snapshot::take(spec, &self.lifecycle, &self.history, &before, now);
             let generation = snapshot.position.map_or(0, |position| position.generation);
             environment
                 .metrics

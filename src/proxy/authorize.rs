@@ -6,6 +6,7 @@ mod attempts;
 mod form;
 mod inject;
 mod kept;
+mod meter;
 mod pieces;
 mod rejection;
 mod resend;
@@ -13,23 +14,27 @@ mod trailers;
 
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
 };
 
 use http::{HeaderName, Request, Response};
 use tower::{Layer, Service};
 
 use super::{
-    Inbound, ProxyError,
+    Exchange, Inbound, ProxyError,
     forward::{Answer, Outbound},
+    route::Entry,
 };
 use crate::{
+    clock::Clock,
     credential::placement::{Placement, strip_headers},
+    manager::Manager,
     metrics::Metrics,
     upstream::Body,
 };
 use again::Again;
-use attempts::Attempts;
+use attempts::{Attempts, Tokens};
+use meter::Meter;
 use resend::Sending;
 
 /// Says whether a rejected request was sent again: `1`, or `no`.
@@ -37,14 +42,19 @@ pub const REPLAYED_HEADER: HeaderName = HeaderName::from_static("x-bearerd-repla
 
 /// Makes [`Authorize`].
 #[derive(Debug, Clone)]
-pub struct AuthorizeLayer {
+pub struct AuthorizeLayer(Arc<Context>);
+
+/// What each request needs.
+#[derive(Debug)]
+struct Context {
     metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 impl AuthorizeLayer {
-    /// A layer that counts its replays there.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics }
+    /// A layer that counts its replays there, and measures by this clock.
+    pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self(Arc::new(Context { metrics, clock }))
     }
 }
 
@@ -54,7 +64,7 @@ impl<S> Layer<S> for AuthorizeLayer {
     fn layer(&self, inner: S) -> Authorize<S> {
         Authorize {
             inner,
-            metrics: self.metrics.clone(),
+            context: self.0.clone(),
         }
     }
 }
@@ -63,7 +73,7 @@ impl<S> Layer<S> for AuthorizeLayer {
 #[derive(Debug, Clone)]
 pub struct Authorize<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    context: Arc<Context>,
 }
 
 impl<S> Service<Inbound<Body>> for Authorize<S>
@@ -74,7 +84,7 @@ where
     type Error = ProxyError;
     type Future = Answer;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), ProxyError>> {
         self.inner.poll_ready(cx)
     }
 
@@ -82,7 +92,7 @@ where
         // The clone is for later; the service that was polled ready is the one to call.
         let later = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, later);
-        match authorize(inner, inbound, self.metrics.clone()) {
+        match authorize(inner, inbound, self.context.clone()) {
             Ok(answer) => answer,
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -90,7 +100,7 @@ where
 }
 
 /// What happens at once is done here, so that what a request holds while it waits is small.
-fn authorize<S>(mut inner: S, inbound: Inbound<Body>, metrics: Arc<Metrics>) -> Result<Answer, ProxyError>
+fn authorize<S>(mut inner: S, inbound: Inbound<Body>, context: Arc<Context>) -> Result<Answer, ProxyError>
 where
     S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send + 'static,
 {
@@ -109,34 +119,73 @@ where
         if !target.limits.retries.covers(&parts.method) {
             let request = Request::from_parts(parts, body);
             let anew = false;
-            return Ok(inner.call(Outbound { target, request, anew }));
+            let answer = inner.call(Outbound { target, request, anew });
+            return Ok(Box::pin(async move { context.meter(&exchange).upstream(answer).await }));
         }
         return Ok(Box::pin(async move {
-            let target = &target;
+            let (target, meter) = (&target, context.meter(&exchange));
             let (again, first) = Again::new(&parts, body, false).await?;
-            Sending { target, patience }
-                .send(&mut inner, &mut parts, &again, first, None)
-                .await
+            let sending = Sending {
+                target,
+                patience,
+                meter,
+            };
+            sending.send(&mut inner, &mut parts, &again, first, None).await
         }));
     };
-    let handle = manager.handle_at_once();
+    // Nearly always everything is there: the request is on its way before anybody waits.
+    let handle = manager.one_handle();
+    let ready = handle.filter(|_| !rewrites_forms(manager)).and_then(Tokens::at_once);
+    if let Some(ready) = ready {
+        let (again, first) = Again::streaming(body);
+        let request = again.request(&mut parts, first, Some(&ready.injection))?;
+        let answer = attempts(&entry, manager, &context, &exchange)
+            .sending()
+            .begin(&mut inner, request);
+        return Ok(Box::pin(async move {
+            let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
+            let handle = manager.one_handle().ok_or(ProxyError::Internal)?;
+            attempts(&entry, manager, &context, &exchange)
+                .finish(answer, &mut inner, &mut parts, &again, handle, &ready)
+                .await
+        }));
+    }
     Ok(Box::pin(async move {
         let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
-        let handle = match handle {
-            Some(handle) => handle,
-            // In a box, as is everything that few requests come to: what each holds while it waits stays small.
-            None => Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?,
-        };
-        let attempts = Attempts {
-            target: &entry.target,
-            patience: entry.token_timeout,
-            signs: &manager.spec().rejected,
-            rewrites_forms: matches!(manager.spec().placement, Placement::Form(_)),
-            on_replay: || {
-                metrics.replay(&entry.name);
-                exchange.set_replayed();
-            },
-        };
-        attempts.run(&mut inner, parts, body, &handle).await
+        // In a box: a request that waits for a token, as thousands may at once, holds no more than it needs for that.
+        let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?;
+        attempts(&entry, manager, &context, &exchange)
+            .run(&mut inner, &mut parts, body, &handle)
+            .await
     }))
+}
+
+impl Context {
+    fn meter<'a>(&'a self, exchange: &'a Exchange) -> Meter<'a> {
+        let clock = &self.clock;
+        Meter { clock, exchange }
+    }
+}
+
+fn rewrites_forms(manager: &Manager) -> bool {
+    matches!(manager.spec().placement, Placement::Form(_))
+}
+
+fn attempts<'a>(
+    entry: &'a Entry,
+    manager: &'a Manager,
+    context: &'a Context,
+    exchange: &'a Exchange,
+) -> Attempts<'a, impl Fn() + Send + Sync + 'a> {
+    Attempts {
+        target: &entry.target,
+        patience: entry.token_timeout,
+        signs: &manager.spec().rejected,
+        rewrites_forms: rewrites_forms(manager),
+        meter: context.meter(exchange),
+        on_replay: || {
+            context.metrics.replay(&entry.name);
+            exchange.set_replayed();
+        },
+    }
 }

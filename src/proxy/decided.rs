@@ -13,34 +13,26 @@ use super::ProxyError;
 pin_project! {
     /// Refused at once, or whatever the inner service says; no allocation either way.
     #[project = DecidedProjection]
-    pub struct Decided<F> {
-        refusal: Option<ProxyError>,
-        #[pin]
-        passed: Option<F>,
+    pub enum Decided<F> {
+        // With this error; `None` once it was told.
+        Refused { error: Option<ProxyError> },
+        // On to the inner service.
+        Passed { #[pin] future: F },
     }
 }
 
 impl<F> Decided<F> {
     pub(super) fn refused(error: ProxyError) -> Self {
-        Self {
-            refusal: Some(error),
-            passed: None,
-        }
+        Self::Refused { error: Some(error) }
     }
 
     /// Neither: it is never polled.
     pub(super) fn nothing() -> Self {
-        Self {
-            refusal: None,
-            passed: None,
-        }
+        Self::Refused { error: None }
     }
 
     pub(super) fn passed(future: F) -> Self {
-        Self {
-            refusal: None,
-            passed: Some(future),
-        }
+        Self::Passed { future }
     }
 }
 
@@ -51,12 +43,13 @@ where
     type Output = Result<T, ProxyError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match (this.passed.as_pin_mut(), this.refusal.take()) {
-            (Some(future), _) => future.poll(cx),
-            (None, Some(error)) => Poll::Ready(Err(error)),
-            // Polled after it was ready, which no executor does.
-            (None, None) => Poll::Pending,
+        match self.project() {
+            DecidedProjection::Passed { future } => future.poll(cx),
+            DecidedProjection::Refused { error } => match error.take() {
+                Some(error) => Poll::Ready(Err(error)),
+                // Polled after it was ready, which no executor does.
+                None => Poll::Pending,
+            },
         }
     }
 }

@@ -291,6 +291,10 @@ impl ProxyError {
             let challenge = if *takes_bearer { "Bearer" } else { "BearerdKey" };
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        if matches!(self, Self::Upstream(UpstreamError::Body { .. })) {
+            // Where the next request begins is known to nobody.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(wait) = self.retry_after() {
             // Rounded up: a caller that obeys must not come too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -2,8 +2,9 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
+use std::time::Duration;
 
 use http::{HeaderValue, Request};
 
@@ -32,6 +33,10 @@ pub struct Exchange {
     subject: OnceLock<Subject>,
     may_tell_path: AtomicBool,
     was_replayed: AtomicBool,
+    /// In nanoseconds.
+    upstream: AtomicU64,
+    /// In nanoseconds.
+    token: AtomicU64,
 }
 
 impl<B> Inbound<B> {
@@ -109,6 +114,26 @@ impl Exchange {
         self.may_tell_path.store(true, Ordering::Relaxed);
     }
 
+    /// How long it has waited for its upstream, its place in line and a connection included; for all attempts together.
+    pub fn upstream_time(&self) -> Duration {
+        Duration::from_nanos(self.upstream.load(Ordering::Relaxed))
+    }
+
+    /// It has waited for its upstream for so long.
+    pub fn spent_upstream(&self, time: Duration) {
+        self.upstream.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
+    /// How long it has waited for tokens.
+    pub fn token_time(&self) -> Duration {
+        Duration::from_nanos(self.token.load(Ordering::Relaxed))
+    }
+
+    /// It has waited for a token for so long.
+    pub fn spent_on_token(&self, time: Duration) {
+        self.token.fetch_add(nanos(time), Ordering::Relaxed);
+    }
+
     /// Whether it was sent a second time.
     pub fn was_replayed(&self) -> bool {
         self.was_replayed.load(Ordering::Relaxed)
@@ -118,4 +143,8 @@ impl Exchange {
     pub fn set_replayed(&self) {
         self.was_replayed.store(true, Ordering::Relaxed);
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -30,6 +30,8 @@ impl Fields {
     pub const CONTENT_LOCATION: Self = Self(1 << 8);
     /// Sets a cookie.
     pub const SET_COOKIE: Self = Self(1 << 9);
+    /// Links to other places, or leads there after a while.
+    pub const LINK: Self = Self(1 << 11);
     /// One of bearerd's own, which nobody else gets to write.
     pub const OURS: Self = Self(1 << 10);
 
@@ -61,10 +63,14 @@ impl Fields {
             | "proxy-authorization"
             | "proxy-authentication-info"
             | "transfer-encoding"
-            | "http2-settings" => Self::OTHER_HOP,
+            | "http2-settings"
+            // As servers that hand fields on as CGI variables (RFC 3875 §4.1.18) read the framing's own.
+            | "transfer_encoding"
+            | "content_length" => Self::OTHER_HOP,
             "location" => Self::LOCATION,
             "content-location" => Self::CONTENT_LOCATION,
             "set-cookie" => Self::SET_COOKIE,
+            "link" | "refresh" => Self::LINK,
             "x-bearerd-error" | "x-bearerd-replayed" => Self::OURS,
             _ => Self::default(),
         }

@@ -131,6 +131,7 @@ pub(super) fn route(name: &str, prefix: &str) -> checked::Route {
         upstream: "api".parse().unwrap(),
         credential: None,
         subject_headers: vec![],
+        told: checked::Told::default(),
         headers: vec![],
         token_timeout: Duration::from_secs(5),
     }

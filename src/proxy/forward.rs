@@ -42,18 +42,19 @@ impl Service<Outbound> for Forward {
 
     fn call(&mut self, outbound: Outbound) -> Answer {
         let Outbound { target, request, anew } = outbound;
-        Box::pin(async move {
-            let mut response = match anew {
-                false => target.client.send(request).await?,
-                // In a box: few requests come to this.
-                true => Box::pin(target.client.send_anew(request)).await?,
-            };
-            // These say whose fault an answer is, so nobody else gets to write them.
-            if Fields::of(response.headers()).has(Fields::OURS) {
-                response.headers_mut().remove(ERROR_HEADER);
-                response.headers_mut().remove(REPLAYED_HEADER);
-            }
-            Ok(response)
-        })
+        if anew {
+            return Box::pin(async move { Ok(cleaned(target.client.send_anew(request).await?)) });
+        }
+        let answer = target.client.send(request);
+        Box::pin(async move { Ok(cleaned(answer.await?)) })
     }
+}
+
+/// What says whose fault an answer is, nobody else gets to write.
+fn cleaned(mut response: Response<Body>) -> Response<Body> {
+    if Fields::of(response.headers()).has(Fields::OURS) {
+        response.headers_mut().remove(ERROR_HEADER);
+        response.headers_mut().remove(REPLAYED_HEADER);
+    }
+    response
 }

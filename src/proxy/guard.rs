@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use super::{Address, Connection, Fields, Inbound, Proof, ProxyError, Router, decided::Decided};
 use crate::{
     config::checked::Callers,
-    credential::placement::strip_headers,
+    credential::placement::strip_field,
     name::{CallerName, ListenerName},
 };
 use authority::Named;
@@ -147,7 +147,8 @@ fn recognise<B>(
         takes_bearer: callers.takes_bearer(),
     })?;
     if let Some(header) = callers.takes_keys_in() {
-        strip_headers(request.headers_mut(), Some(header));
+        // Nothing else: a subject may be read from `authorization`.
+        strip_field(request.headers_mut(), header);
     }
     Ok(name.clone())
 }

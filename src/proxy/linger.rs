@@ -126,6 +126,16 @@ where
             return Poll::Pending;
         };
         this.moved = true;
+        // hyper lets a trailer section begin with a bare LF, and then takes what follows, up to an empty line, for the
+        // rest of it; it shows in this alone.
+        let has_no_end = |frame: &Frame<Bytes>| frame.trailers_ref().is_some_and(http::HeaderMap::is_empty);
+        if !this.is_http2
+            && let Some(Ok(frame)) = &frame
+            && has_no_end(frame)
+        {
+            this.body = None;
+            return Poll::Ready(Some(Err("its end is no CRLF".into())));
+        }
         // A body that has ended or failed has nothing left to read.
         if matches!(frame, None | Some(Err(_))) {
             this.body = None;

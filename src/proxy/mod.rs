@@ -20,6 +20,7 @@ pub mod request_id;
 pub mod rescue;
 pub mod rewrite;
 pub mod route;
+pub mod spans;
 mod stack;
 pub mod trace;
 pub mod upgrade;

@@ -121,10 +121,11 @@ where
         let mut answer = ready!(this.answer.poll(cx));
         if let Ok(response) = &mut answer {
             hop_by_hop::strip_response(response);
-            // HTTP/1.0 knows no chunks, so only the connection's end can end this body: none may be told to keep it.
-            if *this.is_old && !response.headers().contains_key(CONTENT_LENGTH) {
-                // hyper tells a caller that asked for it `keep-alive` otherwise, and then hangs up.
-                *response.version_mut() = Version::HTTP_10;
+            if *this.is_old {
+                // HTTP/1.0 knows no chunks, so only the connection's end can end a body of unknown length: nobody may be
+                // told to keep it. hyper goes by the version of the answer, and knows nothing of HTTP/2's.
+                let is_framed = response.headers().contains_key(CONTENT_LENGTH);
+                *response.version_mut() = if is_framed { Version::HTTP_11 } else { Version::HTTP_10 };
             }
         }
         Poll::Ready(answer)

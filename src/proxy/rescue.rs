@@ -51,16 +51,17 @@ where
 
     fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
         if let Some(error) = self.unready.take() {
-            return Rescued {
-                refusal: Some(error),
-                future: None,
-            };
+            return Rescued::refused(error);
         }
         // The services within hold shared routes and nothing half-changed, so they outlive a panic.
-        let future = catch_unwind(AssertUnwindSafe(|| self.inner.call(inbound)));
-        Rescued {
-            refusal: None,
-            future: future.map_err(|panic| report(&*panic)).ok(),
+        match catch_unwind(AssertUnwindSafe(|| self.inner.call(inbound))) {
+            Ok(future) => Rescued {
+                state: State::Running { future },
+            },
+            Err(panic) => {
+                report(&*panic);
+                Rescued::refused(ProxyError::Internal)
+            }
         }
     }
 }
@@ -68,9 +69,24 @@ where
 pin_project! {
     /// The future of [`Rescue`].
     pub struct Rescued<F> {
-        refusal: Option<ProxyError>,
         #[pin]
-        future: Option<F>,
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = Projection]
+    enum State<F> {
+        // With this answer; `None` once it was given.
+        Refused { error: Option<ProxyError> },
+        Running { #[pin] future: F },
+    }
+}
+
+impl<F> Rescued<F> {
+    fn refused(error: ProxyError) -> Self {
+        let state = State::Refused { error: Some(error) };
+        Self { state }
     }
 }
 
@@ -81,16 +97,15 @@ where
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut future = this.future;
-        let answer = match future.as_mut().as_pin_mut() {
-            None => Err(this.refusal.take().unwrap_or(ProxyError::Internal)),
-            Some(running) => match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
+        let mut state = self.project().state;
+        let answer = match state.as_mut().project() {
+            Projection::Refused { error } => Err(error.take().unwrap_or(ProxyError::Internal)),
+            Projection::Running { future } => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(answer) => ready!(answer),
                 Err(panic) => {
                     report(&*panic);
                     // Nothing of the request is polled again.
-                    future.set(None);
+                    state.set(State::Refused { error: None });
                     Err(ProxyError::Internal)
                 }
             },

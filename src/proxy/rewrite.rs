@@ -1,7 +1,10 @@
 //! The request in the upstream's own terms (URI, Host, subject), and its answer in the caller's (Location, cookies).
 
 mod cookie;
+mod hops;
+mod link;
 mod location;
+mod overriding;
 mod subject;
 
 use std::{
@@ -87,16 +90,24 @@ fn towards_upstream<B>(Inbound { request, exchange }: &mut Inbound<B>) -> Result
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| ProxyError::Internal)?;
         *request.uri_mut() = target.into();
     }
+    let version = request.version();
     // The client speaks whatever version it has agreed on with the upstream.
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
+    hops::tell(headers, entry.told, version, exchange);
     let subject = Subject::read(entry, headers, &matched.captures)?;
     let extra = extra_headers(entry, headers, &matched.captures, &subject)?;
     for name in &entry.subject_headers {
         strip_headers(headers, Some(name));
     }
+    if entry.has_list() {
+        overriding::strip(headers);
+    }
     if let Some(extra) = extra {
+        for (name, _) in &entry.headers {
+            strip_headers(headers, Some(name));
+        }
         headers.extend(extra);
     }
     headers.insert(HOST, entry.target.host.clone());
@@ -141,7 +152,7 @@ fn extra_headers(
 
 fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&Caller>) {
     let fields = Fields::of(response.headers());
-    if !fields.has(Fields::LOCATION | Fields::CONTENT_LOCATION | Fields::SET_COOKIE) {
+    if !fields.has(Fields::LOCATION | Fields::CONTENT_LOCATION | Fields::LINK | Fields::SET_COOKIE) {
         return;
     }
     let spec = entry.manager.as_ref().map(|manager| manager.spec());
@@ -167,6 +178,9 @@ fn towards_caller<R>(response: &mut Response<R>, entry: &Entry, caller: Option<&
     translate(response.headers_mut(), &CONTENT_LOCATION, |location| {
         terms.localise(location)
     });
+    if fields.has(Fields::LINK) {
+        link::translate(response.headers_mut(), &terms);
+    }
     if fields.has(Fields::SET_COOKIE) {
         let cookies = response.headers_mut().iter_mut();
         for (_, cookie) in cookies.filter(|(name, _)| **name == SET_COOKIE) {

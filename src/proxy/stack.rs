@@ -25,6 +25,7 @@ use super::{
     rescue::{Rescue, RescueLayer},
     rewrite::{Rewrite, RewriteLayer},
     route::{Route, RouteLayer, Router},
+    spans::{self, Calls, Requests, Routes},
     trace::{Trace, TraceLayer},
     upgrade::{Upgrade, UpgradeLayer},
 };
@@ -57,12 +58,15 @@ pub fn stack(context: ListenerContext) -> Stack {
         metrics,
         clock,
     } = context;
+    let requests = spans::of_requests(&name);
     let service = ServiceBuilder::new()
         // First of all an id, so that every line about a request and its answer can be found by it.
         .layer(RequestIdLayer::default())
         // Outside everything that refuses, so that refusals have a line; outside authorize, so that it never sees
         // a credential.
-        .layer(TraceLayer::new(name, metrics.clone(), clock))
+        .layer(TraceLayer::new(name, metrics.clone(), clock.clone()))
+        // Outside everything that answers, so that refusals have a span; within request id, which it tells.
+        .layer(requests)
         // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
         .layer(RescueLayer)
         // Before anything is read into the request, whether this caller may send it at all.
@@ -76,19 +80,24 @@ pub fn stack(context: ListenerContext) -> Stack {
         .layer(NormaliseLayer)
         // From here on the upstream, the credential and the lists that close paths are known.
         .layer(RouteLayer::new(router))
+        // Where the route has just been found.
+        .layer(spans::of_routes())
         // Before anything is done for a request that its upstream is to be spared; after route, which knows the upstream.
         .layer(LimitLayer)
         // In the upstream's own terms from here on; what comes back is put into the caller's terms.
         .layer(RewriteLayer)
         // Last, and so beyond the reach of every layer above: strip, get a token, put it in; once more on a 401.
-        .layer(AuthorizeLayer::new(metrics))
+        .layer(AuthorizeLayer::new(metrics, clock))
+        // Within what sends twice, so that each sending has a span.
+        .layer(spans::of_calls())
         .service(Forward);
     Stack(service)
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
-type Layers =
-    WithRequestId<Trace<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Limit<Rewrite<Authorize<Forward>>>>>>>>>>>;
+type Layers = WithRequestId<Trace<Requests<Rescue<Guard<Asterisk<Upgrade<Normalise<Route<Routes<Inner>>>>>>>>>>;
+/// The layers that know the route.
+type Inner = Limit<Rewrite<Authorize<Calls<Forward>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]

@@ -20,7 +20,12 @@ use tower::{Layer, Service};
 use tracing::Span;
 
 use super::{Exchange, Inbound, ProxyError, request_id::REQUEST_ID, route::Matched};
-use crate::{clock::Clock, log::AccessLine, metrics::Metrics, name::ListenerName};
+use crate::{
+    clock::Clock,
+    log::AccessLine,
+    metrics::{Answered, Metrics},
+    name::ListenerName,
+};
 
 /// nginx's number for a caller that went away before its answer; never sent to anybody.
 const CALLER_GONE: u16 = 499;
@@ -164,12 +169,20 @@ impl Line {
         self.is_written = true;
         let elapsed = self.context.clock.monotonic().saturating_sub(self.started);
         let entry = self.exchange.matched().map(|matched| &matched.entry);
+        let code = error.map(|error| error.code().as_str());
+        let answered = Answered {
+            status,
+            code,
+            took: elapsed,
+            token: self.exchange.token_time(),
+            upstream: self.exchange.upstream_time(),
+        };
         match entry {
             Some(entry) => entry
                 .counts
                 .get_or_init(|| self.context.metrics.route(&entry.name))
-                .request(status, elapsed),
-            None => self.context.metrics.unrouted().request(status, elapsed),
+                .request(answered),
+            None => self.context.metrics.unrouted().request(answered),
         }
         let caller = self.exchange.caller().and_then(|caller| caller.name.as_ref());
         let line = AccessLine {
@@ -180,7 +193,7 @@ impl Line {
             route: entry.map(|entry| entry.name.as_str()),
             upstream: entry.map(|entry| entry.target.name.as_str()),
             status: status.as_u16(),
-            error: error.map(|error| (error.code().as_str(), error as &dyn std::fmt::Display)),
+            error: code.zip(error.map(|error| error as &dyn std::fmt::Display)),
             elapsed,
             replayed: self.exchange.was_replayed(),
             request_id: self.id(),
@@ -219,7 +232,10 @@ mod tests {
             .await
             .unwrap();
         let page = metrics.page();
-        assert!(page.contains(r#"requests_total{route="-",status="418"} 1"#), "{page}");
+        assert!(
+            page.contains(r#"requests_total{route="-",status="418",code=""} 1"#),
+            "{page}"
+        );
     }
 
     #[tokio::test]
@@ -234,6 +250,9 @@ mod tests {
         let mut service = layer(&metrics).layer(inner);
         drop(service.call(Inbound::new(Request::new(()), None)));
         let page = metrics.page();
-        assert!(page.contains(r#"requests_total{route="-",status="499"} 1"#), "{page}");
+        assert!(
+            page.contains(r#"requests_total{route="-",status="499",code=""} 1"#),
+            "{page}"
+        );
     }
 }

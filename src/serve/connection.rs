@@ -83,6 +83,10 @@ impl Default for Options {
 /// client that has not heard of it. Its answer says that the connection ends, and so nothing is lost.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
+/// The most that is held of a request's head, and of an answer that is read more slowly than it comes; hyper's own bound
+/// is three times as much, for each of thousands of slow readers.
+const MOST_BUFFERED: usize = 128 * 1024;
+
 /// How often a silent HTTP/2 client is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -92,6 +96,7 @@ impl Options {
         builder
             .timer(HeadTimer::new())
             .header_read_timeout(self.header_timeout)
+            .max_buf_size(MOST_BUFFERED)
             .title_case_headers(self.title_case_headers)
             .preserve_header_case(self.title_case_headers);
         builder

@@ -54,6 +54,11 @@ impl Drain {
         self.started.load(Ordering::Acquire)
     }
 
+    /// True once the end has begun, or the sender is gone: for those who know nothing of this room.
+    pub fn receiver(&self) -> watch::Receiver<bool> {
+        self.receiver.clone()
+    }
+
     /// Returns once the end has begun.
     pub async fn started(&mut self) {
         // An error means that the switch is gone, which is the end as well.

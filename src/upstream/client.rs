@@ -12,7 +12,10 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::client::conn::{http1, http2};
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
 use hyper_util::{
     client::legacy::connect::Connection as _,
     rt::{TokioExecutor, TokioTimer},
@@ -20,18 +23,24 @@ use hyper_util::{
 
 use tokio::sync::Mutex;
 
+use crate::metrics::Usage;
+
 use super::{
     Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of},
-    line::{Line, ended},
+    line::{self, Line, ended},
     pool::{Lent, Pool},
-    slots::Slots,
+    slots::{Slot, Slots},
     upload::Sending,
 };
 
 /// After how much silence an HTTP/2 connection that carries requests is pinged, and how long the answer may take:
 /// a dead one otherwise swallows every request until the kernel notices.
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// The most that is held of an answer's head, and of a body that is read more slowly than it comes; hyper's own bound is
+/// three times as much, for each of thousands of slow readers.
+const MOST_BUFFERED: usize = 128 * 1024;
 
 /// A client of one upstream, which keeps its connections. Clones share them.
 #[derive(Clone)]
@@ -57,6 +66,20 @@ pub(super) struct Shared {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({})", self.0.host)
+    }
+}
+
+impl Usage for Client {
+    fn idle_connections(&self) -> usize {
+        self.0.pool.idle()
+    }
+
+    fn under_way(&self) -> usize {
+        self.0.slots.taken().0
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.slots.taken().1
     }
 }
 
@@ -86,10 +109,41 @@ impl Client {
     /// Sends a request, whose scheme and authority don't count, and returns once the answer's head is there.
     ///
     /// A request that never left because its connection had just closed is sent on another one; nothing else is ever
-    /// sent twice. Where as many are under way as may be, it waits in line. Redirects are not followed. The time limit runs from the end of the request's body, so a long
-    /// upload is no late answer; an upstream that takes nothing of the body for as long is one.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        self.send_over(request, true).await
+    /// sent twice. Where as many are under way as may be, it waits in line. Redirects are not followed. The time limit
+    /// runs from the end of the request's body, so a long upload is no late answer; an upstream that takes nothing of the
+    /// body for as long is one.
+    ///
+    /// Not an `async fn`: a request that can be sent at once is given to its connection here, and what is held while it
+    /// waits is small.
+    pub fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send + use<> {
+        let begun = self.0.begin(request);
+        let client = self.clone();
+        async move {
+            let (mut line, slot, answer) = match begun {
+                Ok(begun) => begun,
+                // In a box: few requests come to this, and it is large.
+                Err(request) => return Box::pin(client.send_over(request, true)).await,
+            };
+            let shared = &client.0;
+            match line.answer(answer).await {
+                Some(Ok(answer)) => shared.answered(Lent::Http1(line), slot, answer),
+                Some(Err(mut failure)) => match failure.take_message() {
+                    Some(unsent) => {
+                        drop(slot);
+                        let request = unsent.map(|_| Body::default());
+                        Box::pin(client.send_over(request, true)).await
+                    }
+                    None => Err(shared.failure(true, failure.error())),
+                },
+                None => {
+                    line.abandon();
+                    Err(shared.expired(true))
+                }
+            }
+        }
     }
 
     /// The same on a new connection, whatever the pool has: what made one of its connections end may have ended more.
@@ -136,14 +190,7 @@ impl Client {
                 }
             };
             match sent {
-                Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(self.0.switched_unasked());
-                }
-                Ok(answer) => {
-                    let (head, body) = answer.into_parts();
-                    let body = self.0.pool.until_read(lent, slot, body).boxed_unsync();
-                    return Ok(Response::from_parts(head, body));
-                }
+                Ok(answer) => return self.0.answered(lent, slot, answer),
                 Err(mut failure) => match failure.take_message().filter(|_| was_used) {
                     Some(unsent) => request = unsent,
                     None => {
@@ -157,6 +204,34 @@ impl Client {
 }
 
 impl Shared {
+    /// Gives a request without a body to a connection that is there, if its turn is now; else it comes back.
+    #[expect(clippy::result_large_err, reason = "it is the request, which goes on")]
+    fn begin(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Box<Line>, Slot, impl Future<Output = line::Sent> + Send + use<>), Request<Body>> {
+        if !request.body().is_end_stream() || request.headers().contains_key(header::UPGRADE) {
+            return Err(request);
+        }
+        let Some(slot) = self.slots.at_once() else {
+            return Err(request);
+        };
+        let Some(mut line) = self.pool.take_http1() else {
+            return Err(request);
+        };
+        let mut request = framed(request).map(|_| Sending::Nothing);
+        self.address(&mut request, false);
+        let answer = line.begin(request, self.response_timeout);
+        Ok((line, slot, answer))
+    }
+
+    fn answered(&self, lent: Lent, slot: Slot, answer: Response<Incoming>) -> Result<Response<Body>, UpstreamError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.switched_unasked());
+        }
+        Ok(answer.map(|body| self.pool.until_read(lent, slot, body).boxed_unsync()))
+    }
+
     fn is_plain(&self) -> bool {
         self.origin.scheme() != Some(&Scheme::HTTPS)
     }
@@ -205,7 +280,11 @@ impl Shared {
             self.pool.share(sender.clone());
             Lent::Http2(sender)
         } else {
-            let (sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+            let (sender, connection) = http1::Builder::new()
+                .max_buf_size(MOST_BUFFERED)
+                .handshake(stream)
+                .await
+                .map_err(failed)?;
             Lent::Http1(Box::new(Line::new(sender, connection, self.response_timeout)))
         };
         Ok((lent, false))

@@ -27,7 +27,8 @@ use tokio::{
 use super::{connect::Stream, upload::Sending};
 
 type Connection = http1::Connection<Stream, Sending>;
-type Sent = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
+/// What came of a request: the answer's head, or a request that provably never left.
+pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
 
 /// A connection, with nothing or one request under way.
 pub(super) struct Line {
@@ -151,28 +152,42 @@ impl Line {
         self.sender.try_send_request(request)
     }
 
-    /// Sends a request; `None` if no answer came within `limit`.
+    /// Gives it a request without a body. Its [`answer`](Self::answer) has so long from now on.
     #[expect(
         clippy::disallowed_methods,
         reason = "tokio's timers are put off to a moment of its own clock"
     )]
-    pub(super) async fn send_within(&mut self, request: Request<Sending>, limit: Duration) -> Option<Sent> {
+    pub(super) fn begin(
+        &mut self,
+        request: Request<Sending>,
+        limit: Duration,
+    ) -> impl Future<Output = Sent> + Send + use<> {
         self.limit.as_mut().reset(Instant::now() + limit);
-        // Its answer is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
-        let mut answer = pin!(unconstrained(self.sender.try_send_request(request)));
+        // It is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
+        unconstrained(self.sender.try_send_request(request))
+    }
+
+    /// Waits for the answer to what was [begun](Self::begin); `None` if none came in time.
+    pub(super) fn answer(
+        &mut self,
+        answer: impl Future<Output = Sent> + Send,
+    ) -> impl Future<Output = Option<Sent>> + Send {
         let (driver, timer) = (&mut self.driver, &mut self.limit);
-        std::future::poll_fn(|context| {
-            let answer = match driver.poll(context) {
-                // An answer comes from the connection, which was polled just now, and from nowhere else.
-                true => answer.as_mut().poll(&mut Context::from_waker(Waker::noop())),
-                false => answer.as_mut().poll(context),
-            };
-            match answer {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending => timer.as_mut().poll(context).map(|()| None),
-            }
-        })
-        .await
+        async move {
+            let mut answer = pin!(answer);
+            std::future::poll_fn(|context| {
+                let answer = match driver.poll(context) {
+                    // An answer comes from the connection, which was polled just now, and from nowhere else.
+                    true => answer.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+                    false => answer.as_mut().poll(context),
+                };
+                match answer {
+                    Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                    Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+                }
+            })
+            .await
+        }
     }
 
     /// The next frame of the body of its answer.

@@ -86,7 +86,10 @@ impl Lent {
         limit: Duration,
     ) -> Option<Result<Response<Incoming>, TrySendError<Request<Sending>>>> {
         match self {
-            Self::Http1(line) => line.send_within(request, limit).await,
+            Self::Http1(line) => {
+                let answer = line.begin(request, limit);
+                line.answer(answer).await
+            }
             Self::Http2(sender) => tokio::time::timeout(limit, sender.try_send_request(request)).await.ok(),
         }
     }
@@ -116,19 +119,17 @@ impl Pool {
             }
             state.http2 = None;
         }
-        // The last ones may still be busy with the end of an answer that their caller has had already.
-        let mut at = state.idle.len();
-        while let Some(next) = at.checked_sub(1) {
-            at = next;
-            let line = &state.idle[at].line;
-            if line.is_ready() {
-                return Some(Lent::Http1(state.idle.remove(at).line));
-            }
-            if line.is_closed() {
-                state.idle.remove(at);
-            }
-        }
-        None
+        state.take_http1().map(Lent::Http1)
+    }
+
+    /// The same, but of HTTP/1.1.
+    pub(super) fn take_http1(&self) -> Option<Box<Line>> {
+        self.state().take_http1()
+    }
+
+    /// How many connections wait for their next request; one of HTTP/2 doesn't wait.
+    pub(super) fn idle(&self) -> usize {
+        self.state().idle.len()
     }
 
     /// Shares a new HTTP/2 connection.
@@ -174,6 +175,24 @@ impl Pool {
         };
         answer.give_back_at_end();
         answer
+    }
+}
+
+impl State {
+    fn take_http1(&mut self) -> Option<Box<Line>> {
+        // The last ones may still be busy with the end of an answer that their caller has had already.
+        let mut at = self.idle.len();
+        while let Some(next) = at.checked_sub(1) {
+            at = next;
+            let line = &self.idle[at].line;
+            if line.is_ready() {
+                return Some(self.idle.remove(at).line);
+            }
+            if line.is_closed() {
+                self.idle.remove(at);
+            }
+        }
+        None
     }
 }
 

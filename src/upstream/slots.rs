@@ -72,6 +72,13 @@ impl Slots {
         }
     }
 
+    /// How many have a place, and how many wait for one.
+    pub(super) fn taken(&self) -> (usize, usize) {
+        let places = self.room.concurrency.min(Room::MOST);
+        let taken = places.saturating_sub(self.free.available_permits());
+        (taken, self.waiting.load(Ordering::Relaxed))
+    }
+
     /// A place, if there is a free one and nobody waits for it.
     pub(super) fn at_once(&self) -> Option<Slot> {
         self.free.clone().try_acquire_owned().ok()

@@ -41,7 +41,7 @@ async fn a_token_that_is_there_is_had_without_an_allocation() {
     let world = World::new().await;
     world.release();
     assert_eq!(world.stack().call(world.request()).await.unwrap().status(), 200);
-    let handle = world.manager().handle_at_once().unwrap();
+    let handle = world.manager().one_handle().unwrap().clone();
     // The first look may make something that is kept for the thread.
     assert!(handle.token_at_once().is_some());
     let before = allocated();

@@ -3,6 +3,7 @@
 #[path = "../config_fixture/mod.rs"]
 mod config_fixture;
 mod connections;
+mod isolation;
 mod room;
 mod sizes;
 mod times;

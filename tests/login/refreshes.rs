@@ -20,10 +20,19 @@ fn a_sign_in_by_hand_is_not_lost_to_a_refresh_in_flight() {
     sign_in(&world);
     assert_eq!(world.position("code"), (1, 1));
     world.idp.hold(Hold::Refreshes);
-    assert_eq!(world.post("/credentials/code/refresh", "{}").status, 200);
-    world.until(|counts| counts.refreshes == 1);
-
-    sign_in(&world);
+    let asked = thread::scope(|scope| {
+        let asked = scope.spawn(|| world.post("/credentials/code/refresh", "{}"));
+        world.until(|counts| counts.refreshes == 1);
+        sign_in(&world);
+        asked.join().unwrap()
+    });
+    // Whoever asked for a newer token has one.
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    assert!(
+        asked.body.contains("has a new token: 2.1, it was 1.1"),
+        "{}",
+        asked.body
+    );
     assert_eq!(
         world.position("code"),
         (2, 1),

@@ -141,6 +141,7 @@ fn route(name: &str, credential: Option<&str>) -> checked::Route {
         upstream: "api".parse().unwrap(),
         credential: credential.map(|name| name.parse().unwrap()),
         subject_headers: vec![],
+        told: checked::Told::default(),
         headers: vec![],
         // Longer than any test: one that waits for it has failed.
         token_timeout: Duration::from_secs(3600),

@@ -35,23 +35,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Answers each request with these bytes.
     pub(crate) fn start(answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        let mut ca = CertificateParams::new(Vec::new()).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let names = vec!["localhost".into(), OTHER_NAME.into(), "127.0.0.1".into()];
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
-        let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::from(key))
-            .unwrap();
-
+        let (tls, ca_pem) = identity();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let recorder = Self {
             address: listener.local_addr().unwrap(),
-            ca_pem: ca.pem(),
+            ca_pem,
             seen: Arc::default(),
         };
         let (tls, answer, seen) = (Arc::new(tls), Arc::new(answer), recorder.seen.clone());
@@ -84,6 +72,23 @@ impl Recorder {
     pub(crate) fn last(&self) -> Recorded {
         self.seen.lock().unwrap().last().expect("a request").clone()
     }
+}
+
+/// What a server of this host shows, and its authority's certificate.
+pub(crate) fn identity() -> (ServerConfig, String) {
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".into(), OTHER_NAME.into(), "127.0.0.1".into()];
+    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+    let tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::from(key))
+        .unwrap();
+    (tls, ca.pem())
 }
 
 fn serve(stream: TcpStream, tls: Arc<ServerConfig>, answer: &Answer, seen: &Mutex<Vec<Recorded>>) {

@@ -1,7 +1,14 @@
 //! Law 9: no secret and no token in the log at its loudest, in any answer of bearerd's own, on any page or at the
 //! command line; however it is encoded.
 
-use std::{collections::BTreeSet, io::Write, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
 use base64::{
     Engine,
@@ -13,7 +20,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret;
 
 use crate::{
-    client::Ask,
+    client::{Ask, PATIENCE},
     emulated::{Extra, stage},
     message::Message,
     program::Program,
@@ -287,6 +294,24 @@ fn text(answer: &Message) -> String {
     format!("{answer:?}\n{}\n", String::from_utf8_lossy(&answer.body))
 }
 
+/// What whoever watches hears: all that is true now, and what the routes did.
+fn watch(admin: &Path) -> String {
+    let mut stream = UnixStream::connect(admin).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(b"GET /events HTTP/1.0\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let (mut reader, mut heard) = (BufReader::new(stream), String::new());
+    while heard.matches("event: beat").count() < 3 {
+        assert_ne!(reader.read_line(&mut heard).unwrap(), 0, "{heard}");
+    }
+    assert!(
+        heard.contains("event: status") && heard.contains("refresh_token_refused"),
+        "{heard}"
+    );
+    heard
+}
+
 /// Everything that can go right and wrong, and what was said about it.
 fn drive(apis: &Apis, program: &Program) -> String {
     let mut said = String::new();
@@ -409,7 +434,31 @@ fn drive(apis: &Apis, program: &Program) -> String {
     for page in ["/metrics", "/readyz", "/livez"] {
         said += &text(&program.probe(page));
     }
-    said += &text(&Ask::get("/status").send_unix(&program.place.path("admin.sock")));
+    let admin = program.place.path("admin.sock");
+    for page in ["/status", "/", "/log"] {
+        said += &text(&Ask::get(page).send_unix(&admin));
+    }
+    said += &watch(&admin);
+    for name in [
+        "fluent",
+        "pos",
+        "flow_user",
+        "wrong_password",
+        "unreached",
+        "not_tls",
+        "in_query",
+        "device",
+    ] {
+        let ask = Ask::to("POST", &format!("/credentials/{name}/refresh"));
+        let ask = ask.header("content-type", "application/json").body("{}");
+        said += &text(&ask.send_unix(&admin));
+    }
+    let broken = format!(r#"{{"level": "{CALLERS_TOKEN}"}}"#);
+    let ask = Ask::to("PUT", "/log").header("content-type", "application/json");
+    let mut answer = ask.body(broken).send_unix(&admin);
+    // What a filter says is no secret: its own words are given back.
+    answer.body.clear();
+    said += &text(&answer);
     said += &text(
         &Ask::to("POST", "/credentials/fluent/login")
             .header("content-type", "application/json")

@@ -15,7 +15,7 @@ const TOKEN: &str = "Bearer t0ken";
 
 /// What becomes of a case.
 #[derive(Debug, Clone, Copy)]
-enum Becomes {
+pub(crate) enum Becomes {
     /// An answer of our own, with its code.
     Refused(u16, &'static str),
     /// An answer of hyper's parser, which has no code and ends the connection.
@@ -23,7 +23,7 @@ enum Becomes {
     /// One request upstream, with this target and body.
     Forwarded(&'static str, &'static [u8]),
 }
-use Becomes::{Forwarded, Refused, Unreadable};
+pub(crate) use Becomes::{Forwarded, Refused, Unreadable};
 
 fn stage() -> (Recorder, Program) {
     let recorder = Recorder::start(|_| ok("{}"));
@@ -99,7 +99,7 @@ fn judge((recorder, program): &(Recorder, Program), name: &str, bytes: &[u8], be
     None
 }
 
-fn all(cases: &[(&str, Vec<u8>, Becomes)]) {
+pub(crate) fn all(cases: &[(&str, Vec<u8>, Becomes)]) {
     let stage = stage();
     let wrong: Vec<_> = cases
         .iter()
@@ -115,18 +115,18 @@ fn all(cases: &[(&str, Vec<u8>, Becomes)]) {
 }
 
 /// A GET of this target.
-fn get(target: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn get(target: impl AsRef<[u8]>) -> Vec<u8> {
     [b"GET ", target.as_ref(), b" HTTP/1.1\r\nhost: localhost\r\n\r\n"].concat()
 }
 
 /// A POST with these lines of a head, each with its end, and what follows it.
-fn post(lines: impl AsRef<[u8]>, rest: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn post(lines: impl AsRef<[u8]>, rest: impl AsRef<[u8]>) -> Vec<u8> {
     let head = b"POST /api/public/a HTTP/1.1\r\nhost: localhost\r\n";
     [&head[..], lines.as_ref(), b"\r\n", rest.as_ref()].concat()
 }
 
-const A: &str = "/v2/public/a";
-const SMUGGLED: &str = "GET /api/private HTTP/1.1\r\nhost: localhost\r\n\r\n";
+pub(crate) const A: &str = "/v2/public/a";
+pub(crate) const SMUGGLED: &str = "GET /api/private HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[test]
 fn lengths_that_disagree_have_one_reading_or_none() {

@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     clock::Clock,
-    config::{self, Surroundings},
+    config::{
+        self, Surroundings,
+        checked::{BaseUrl, Tls, Traces},
+    },
 };
 
 const BASE: &str = r#"
@@ -153,4 +156,22 @@ async fn another_state_or_other_keys_are_refused() {
         let refused = program.plan(with(other)).err().map(|error| error.to_string());
         assert!(refused.unwrap_or_default().contains("restart"), "{other}");
     }
+}
+
+#[tokio::test]
+async fn other_traces_take_a_restart() {
+    let program = program().await;
+    let mut config = loaded(BASE);
+    config.traces = Some(Traces {
+        collector: BaseUrl {
+            scheme: http::uri::Scheme::HTTP,
+            authority: "127.0.0.1:4318".parse().unwrap(),
+            path: String::new(),
+        },
+        sample: 1.0,
+        tls: Tls::default(),
+        proxy: None,
+    });
+    let plan = program.plan(config).unwrap();
+    assert_eq!(plan.change.to_string(), "the settings under traces take a restart");
 }

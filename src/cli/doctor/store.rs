@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access};
-
 use super::Check;
 use crate::{
     assemble,
@@ -14,6 +12,7 @@ use crate::{
         token::Position,
     },
     name::CredentialName,
+    private::can_make_files_in,
     store::{Key, random_id},
 };
 
@@ -55,7 +54,7 @@ pub(super) async fn look(config: &Config, clock: &Clock) -> Check {
 fn missing(path: &Path) -> Check {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+    match can_make_files_in(folder) {
         Ok(()) => Check::ok(
             WHAT,
             format!("{} is not there yet; the first run makes it", path.display()),

@@ -18,7 +18,7 @@ use crate::{
     config::checked::{Access, Bind, Listener},
     name::ListenerName,
     proxy::{self, Stack},
-    serve::{self, Bound, Connection, Switch},
+    serve::{self, Bound, Connection, Drain, Switch},
 };
 
 /// Everything that accepts connections.
@@ -189,7 +189,7 @@ impl Serving {
             &mut self.probes,
             probes,
             sockets.probes,
-            service,
+            |_| service,
             |_, _| {},
         );
         let describe = |request: &mut Request<_>, ends: Connection| {
@@ -197,7 +197,10 @@ impl Serving {
                 request.extensions_mut().insert(LocalAddress(local));
             }
         };
-        let service = Admin::new(watching.clone());
+        if let Some(bound) = &sockets.admin {
+            tracing::info!(address = %shown(bound.address()), "the status page and the actions are here");
+        }
+        let service = |drain: &Drain| Admin::new(watching.clone()).until(drain.receiver());
         watch(
             &mut self.watchers,
             &mut self.admin,
@@ -277,7 +280,7 @@ fn watch<S, B, F>(
     open: &mut Option<Open>,
     bind: Option<&Bind>,
     bound: Option<Bound>,
-    service: S,
+    service: impl FnOnce(&Drain) -> S,
     describe: F,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -293,6 +296,7 @@ fn watch<S, B, F>(
         (Some(bind), Some(bound)) => {
             let (switch, drain) = Switch::new();
             *open = Some(Open::new(bind.clone(), &bound, switch));
+            let service = service(&drain);
             tasks.spawn(serve::serve(bound, service, describe, serve::Options::default(), drain));
         }
     }

@@ -9,7 +9,11 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    admin::{ActionError, Answers, Done, FlowAsk, FlowTold, Overview, Readiness, Ready, Status, Watched},
+    admin::{
+        ActionError, Answers, ConfigStatus, Done, FlowAsk, FlowTold, LogStatus, Overview, Readiness, Ready, Status,
+        Watched,
+    },
+    log,
     name::{CredentialName, StepName},
 };
 
@@ -25,15 +29,24 @@ pub(super) struct Watching {
     stale: ArcSwapOption<String>,
     /// Where reloads are asked for; none where there is nothing to read again.
     wishes: Option<mpsc::Sender<Wish>>,
+    log: log::Control,
 }
 
 impl Watching {
-    pub(super) fn new(overview: Overview, wishes: Option<mpsc::Sender<Wish>>) -> Self {
+    pub(super) fn new(overview: Overview, wishes: Option<mpsc::Sender<Wish>>, log: log::Control) -> Self {
         Self {
             overview,
             leaving: AtomicBool::new(false),
             stale: ArcSwapOption::empty(),
             wishes,
+            log,
+        }
+    }
+
+    fn log(&self) -> LogStatus {
+        LogStatus {
+            level: self.log.text(),
+            configured: self.log.configured().into(),
         }
     }
 
@@ -75,6 +88,10 @@ impl Watched for Watching {
         let status = self.overview.status();
         Status {
             readiness: self.over(status.readiness),
+            config: self.wishes.is_some().then(|| ConfigStatus {
+                stale: self.stale.load().as_deref().cloned(),
+            }),
+            log: Some(self.log()),
             ..status
         }
     }
@@ -98,6 +115,20 @@ impl Watched for Watching {
 
     async fn refresh(&self, credential: &CredentialName) -> Result<Done, ActionError> {
         self.overview.refresh(credential).await
+    }
+
+    fn set_log(&self, level: &str) -> Result<LogStatus, ActionError> {
+        let before = self.log.text();
+        self.log
+            .set(level)
+            .map_err(|error| ActionError::Nonsense(error.to_string()))?;
+        // As loud as can be: who changes what is written should be found in what is written.
+        tracing::error!(
+            before,
+            now = level,
+            "the log's filter was changed at the admin listener"
+        );
+        Ok(self.log())
     }
 
     async fn reload(&self) -> Result<Done, ActionError> {

@@ -19,6 +19,7 @@ mod state;
 mod stray;
 mod subject;
 mod tls;
+mod traces;
 mod upstream;
 mod url;
 
@@ -217,6 +218,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
     let (credentials, uses) = credentials(check, raw, &common, durable);
     let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
     let routes = check.routes(raw, &upstreams, &credentials);
+    let traces = check.traces(&raw.traces, &common);
     check.stray_variables();
     Some(checked::Config {
         listeners,
@@ -229,6 +231,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
         upstreams,
         routes,
         log: log?,
+        traces,
     })
 }
 

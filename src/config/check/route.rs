@@ -104,7 +104,11 @@ impl Check<'_> {
             .as_ref()
             .and_then(|name| credentials.get(name))
             .map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
-        let headers = self.route_headers(&raw.headers, &captured, &at.key("headers"));
+        let mut headers = self.route_headers(&raw.headers, &captured, &at.key("headers"));
+        let of_upstream = upstream.as_ref().and_then(|name| upstreams.get(name));
+        if let Some((own, of_upstream)) = headers.as_mut().zip(of_upstream) {
+            self.add_headers(own, of_upstream, &captured, at);
+        }
         Some(Route {
             name: name?,
             listener,
@@ -118,6 +122,7 @@ impl Check<'_> {
             credential,
             subject_headers,
             headers: headers?,
+            told: of_upstream.map(|upstream| upstream.told).unwrap_or_default(),
             token_timeout: self.timeout(&raw.token_timeout, TOKEN_TIMEOUT, &at.key("token_timeout")),
         })
     }
@@ -279,12 +284,7 @@ impl Check<'_> {
         captured: &BTreeSet<&str>,
         at: &KeyPath,
     ) -> Option<Vec<(HeaderName, Template)>> {
-        const ALLOWED: Allowed<'static> = Allowed {
-            scopes: &[Scope::Header, Scope::Path],
-            tokens: &[],
-            subject: &[],
-        };
-        let headers = self.headers(field, at, ALLOWED, None)?;
+        let headers = self.headers(field, at, OF_REQUESTS, None)?;
         for (name, template) in &headers {
             for (scope, capture) in template.references() {
                 if scope == Scope::Path && !captured.contains(capture) {
@@ -297,6 +297,31 @@ impl Check<'_> {
             }
         }
         Some(headers)
+    }
+
+    /// Those of the upstream that the route has none of its own for.
+    fn add_headers(
+        &self,
+        own: &mut Vec<(HeaderName, Template)>,
+        upstream: &Upstream,
+        captured: &BTreeSet<&str>,
+        at: &KeyPath,
+    ) {
+        for (name, template) in &upstream.headers {
+            if own.iter().any(|(other, _)| other == name) {
+                continue;
+            }
+            for (scope, capture) in template.references() {
+                if scope == Scope::Path && !captured.contains(capture) {
+                    self.fault_at_key(
+                        at,
+                        format!("its upstream's header `{name}` reads `${{path:{capture}}}`, and this route doesn't capture it"),
+                        Some(format!("capture it: `path: /…/{{{capture}}}/{{*rest}}`, or give the route its own `headers: {{ {name}: … }}`")),
+                    );
+                }
+            }
+            own.push((name.clone(), template.clone()));
+        }
     }
 
     /// Routes that tie: the same request would be wanted by both, and neither is the more specific.
@@ -313,6 +338,13 @@ impl Check<'_> {
         }
     }
 }
+
+/// What extra header fields may say of a request.
+pub(super) const OF_REQUESTS: Allowed<'static> = Allowed {
+    scopes: &[Scope::Header, Scope::Path],
+    tokens: &[],
+    subject: &[],
+};
 
 struct Known {
     listeners: BTreeSet<String>,

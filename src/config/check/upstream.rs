@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Check, credential::Use, entries};
+use super::{Check, credential::Use, entries, route::OF_REQUESTS};
 use crate::{
     config::{
-        checked::{Tls, Upstream},
+        checked::{Tls, Told, Upstream},
         node::KeyPath,
         raw::{self, Entries, Field, Text},
         resolve::AT_LOAD,
@@ -52,6 +52,11 @@ impl Check<'_> {
             };
             let tls = self.tls(&raw.tls, common, &at.key("tls"));
             let proxy = self.proxy(&raw.proxy, &at.key("proxy"));
+            let headers = self.headers(&raw.headers, &at.key("headers"), OF_REQUESTS, None);
+            let told = Told {
+                forwarded: raw.forwarded.given().copied().unwrap_or_default(),
+                via: self.flag(&raw.via, false),
+            };
             if let (Some(name), Some(url)) = (name, url) {
                 let timeout = |field, default, key| self.timeout(field, default, &at.key(key));
                 let upstream = Upstream {
@@ -61,6 +66,8 @@ impl Check<'_> {
                     proxy,
                     connect_timeout: timeout(&raw.connect_timeout, CONNECT_TIMEOUT, "connect_timeout"),
                     response_timeout: timeout(&raw.response_timeout, RESPONSE_TIMEOUT, "response_timeout"),
+                    headers: headers.unwrap_or_default(),
+                    told,
                     limits: self.limits(&raw.limits, &at.key("limits")),
                     retries: self.retries(&raw.retries, &at.key("retries")),
                 };

@@ -5,64 +5,77 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::{Entries, Field, Free, Mark, Span, Text, Tls};
+use super::{Entries, Errors, Field, Free, Mark, Reply, Sign, Span, Text, Tls};
 
 /// How to authenticate: a `preset` with `params`, a standard `grant`, or requests of its own.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Credential {
-    /// A vendor's grants, steps and placement; `bearerd presets` lists them. The keys here are laid over it.
+    /// A vendor's grants, steps and placement; `bearerd presets` lists them. The keys here are laid over it. Absent:
+    /// a `grant`, or requests of its own.
     pub preset: Field<Text>,
-    /// The preset's parameters.
+    /// The preset's parameters. Absent: the defaults that the preset has.
     pub params: Field<Entries<Field<Text>>>,
-    /// A standard OAuth grant.
+    /// A standard OAuth grant. Absent: a `preset`, or requests of its own.
     pub grant: Field<Grant>,
-    /// The request that gets tokens from nothing.
+    /// The request that gets tokens from nothing. Absent: it can't sign in by itself.
     pub sign_in: Field<Exchange>,
-    /// The request that gets tokens for a refresh token.
+    /// The request that gets tokens for a refresh token. Absent: it signs in again instead.
     pub refresh: Field<Exchange>,
-    /// Other requests of the vendor, by name, for `bearerd login CREDENTIAL STEP`.
+    /// Other requests of the vendor, by name, for `bearerd login CREDENTIAL STEP`. Absent: none, or the preset's.
     pub steps: Field<Entries<Step>>,
-    /// Where each part of the subject stands in a request: `${header:NAME}` or `${path:NAME}`.
+    /// Where each part of the subject stands in a request: `${header:NAME}` or `${path:NAME}`. Absent: one token for
+    /// all requests.
     pub subject: Field<Entries<Field<Text>>>,
-    /// Where the access token goes; `bearer` by default.
+    /// Where the access token goes.
+    #[schemars(extend("default" = "bearer"))]
     pub placement: Field<Placement>,
-    /// How replies to its requests read.
+    /// How replies to its requests read. Absent: the usual names, at the top and within `data` and the like.
     pub reply: Field<Reply>,
-    /// How refusals of its requests read.
+    /// How refusals of its requests read. Absent: as RFC 6749 has them, and the usual deviations.
     pub errors: Field<Errors>,
-    /// How its API says that the access token is no longer good; status 401 by default.
+    /// How its API says that the access token is no longer good. Absent: status 401.
     pub rejected: Field<Vec<Field<Sign>>>,
-    /// What to do with a refresh token that was sent and whose answer never came.
+    /// What to do with a refresh token that was sent and whose answer never came. Absent: `sign_in` where that needs
+    /// no person and no person began the chain, else `retry`.
     pub on_doubt: Field<OnDoubt>,
-    /// For how long the provider accepts a spent refresh token again.
+    /// For how long the provider accepts a spent refresh token again. Absent: not at all.
     pub grace: Field<Span>,
     /// How old an access token must be before it is renewed ahead of its expiry.
+    #[schemars(extend("default" = 0))]
     pub min_age: Field<Span>,
-    /// How long a refresh token lives without use.
+    /// How long a refresh token lives without use. Absent: it isn't renewed for its own sake.
     pub refresh_lifetime: Field<Span>,
     /// Renews also when nobody uses it.
+    #[schemars(extend("default" = false))]
     pub keep_alive: Field<bool>,
     /// A refresh token is of use once: a reply without a new one ends the chain.
+    #[schemars(extend("default" = false))]
     pub single_use: Field<bool>,
-    /// The lifetime of an access token that doesn't say its own.
+    /// The lifetime of an access token that doesn't say its own. Absent: it is used until it is rejected (a JWT says
+    /// its own).
     pub assume_lifetime: Field<Span>,
     /// Whether `/readyz` waits for it.
+    #[schemars(extend("default" = false))]
     pub required: Field<bool>,
-    /// How long one token request may take; `15s` by default.
+    /// How long one token request may take.
+    #[schemars(extend("default" = "15s"))]
     pub spend_deadline: Field<Span>,
-    /// How long a claim stands: at least twice `spend_deadline`; `30s` by default.
+    /// How long a claim stands: at least twice `spend_deadline`.
+    #[schemars(extend("default" = "30s"))]
     pub lease: Field<Span>,
-    /// How many subjects are held in memory at a time; `10000` by default.
+    /// How many subjects are held in memory at a time.
+    #[schemars(extend("default" = 10000))]
     pub max_subjects: Field<u64>,
-    /// A refresh token to start from.
+    /// A refresh token to start from. Absent: none.
     pub seed: Field<Text>,
-    /// TLS settings of its token endpoint.
+    /// TLS settings of its token endpoint. Absent: the common `tls`.
     pub tls: Field<Tls>,
     /// The HTTP proxy that leads to its token endpoint, `http://USER:PASSWORD@HOST:PORT`, or `none`. Absent: what
     /// `HTTPS_PROXY` and `NO_PROXY` say.
     pub proxy: Field<Text>,
     /// Whether its token endpoint may be plain http off loopback.
+    #[schemars(extend("default" = false))]
     pub insecure: Field<bool>,
 }
 
@@ -70,38 +83,39 @@ pub struct Credential {
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Grant {
-    /// Which one.
+    /// Which one. Required.
     #[serde(rename = "type")]
     pub kind: Field<GrantType>,
-    /// The token of `static`.
+    /// The token of `static`. Required by `static`.
     pub token: Field<Text>,
-    /// The token endpoint.
+    /// The token endpoint. Required by all but `static`.
     pub token_url: Field<Text>,
     /// The authorization endpoint of `authorization_code`: the page that `bearerd login` opens (RFC 6749 §3.1).
+    /// Required by `authorization_code`.
     pub authorize_url: Field<Text>,
-    /// The device authorization endpoint of `device_code` (RFC 8628 §3.1).
+    /// The device authorization endpoint of `device_code` (RFC 8628 §3.1). Required by `device_code`.
     pub device_url: Field<Text>,
-    /// The client's id.
+    /// The client's id. Required where `auth` isn't `none`, and by the grants with a browser.
     pub client_id: Field<Text>,
-    /// The client's secret.
+    /// The client's secret. Absent: a public client.
     pub client_secret: Field<Text>,
-    /// How the client authenticates; `basic` by default where it has a secret, else `none`.
+    /// How the client authenticates. Absent: `basic` where there is a `client_secret`, else `none`.
     pub auth: Field<Auth>,
-    /// The scope to ask for.
+    /// The scope to ask for. Absent: what the provider gives by itself.
     pub scope: Field<Text>,
-    /// More parameters: of the token requests, or of the request that begins signing in with a browser.
+    /// More parameters: of the token requests, or of the request that begins signing in with a browser. Absent: none.
     pub extra: Field<Entries<Field<Text>>>,
     /// The user of `password`. Absent: `bearerd login` asks once.
     pub username: Field<Text>,
     /// The password of `password`. Absent: `bearerd login` asks once.
     pub password: Field<Text>,
-    /// The refresh token that `refresh_token` starts from.
+    /// The refresh token that `refresh_token` starts from. Absent: what `seed` gives.
     pub refresh_token: Field<Text>,
-    /// The port of `authorization_code`'s redirect, `http://127.0.0.1:PORT/callback`, where the provider wants an exact
-    /// one. Absent: any free port (RFC 8252 §7.3).
+    /// The port of `authorization_code`'s redirect, `http://127.0.0.1:PORT/callback`, where the provider wants an
+    /// exact one. Absent: any free port (RFC 8252 §7.3).
     pub redirect_port: Field<u16>,
     /// The redirect of `authorization_code` where the provider has another one registered: `bearerd login` asks for
-    /// the address that the browser ends up at.
+    /// the address that the browser ends up at. Absent: loopback.
     pub redirect_uri: Field<Text>,
 }
 
@@ -139,9 +153,9 @@ pub enum Auth {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exchange {
-    /// What is sent.
+    /// What is sent. Required.
     pub request: Field<Request>,
-    /// How its reply reads, over the credential's own `reply`.
+    /// How its reply reads, over the credential's own `reply`. Absent: the credential's own.
     pub reply: Field<Reply>,
 }
 
@@ -149,15 +163,16 @@ pub struct Exchange {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Step {
-    /// What it is for, in a sentence.
+    /// What it is for, in a sentence. Absent: nothing is told.
     pub about: Field<Text>,
-    /// What to ask a person first: a question by name, for `${ask:NAME}`.
+    /// What to ask a person first: a question by name, for `${ask:NAME}`. Absent: nothing is asked.
     pub ask: Field<Entries<Field<Text>>>,
-    /// What is sent.
+    /// What is sent. Required.
     pub request: Field<Request>,
-    /// How its reply reads, over the credential's own `reply`.
+    /// How its reply reads, over the credential's own `reply`. Absent: the credential's own.
     pub reply: Field<Reply>,
     /// What follows.
+    #[schemars(extend("default" = "nothing"))]
     pub then: Field<Then>,
 }
 
@@ -177,23 +192,25 @@ pub enum Then {
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// Its method; POST by default.
+    /// Its method.
+    #[schemars(extend("default" = "POST"))]
     pub method: Field<Text>,
-    /// Its URL.
+    /// Its URL. Required.
     pub url: Field<Text>,
-    /// Parameters added to the URL's query.
+    /// Parameters added to the URL's query. Absent: none.
     pub query: Field<Entries<Field<Text>>>,
-    /// Header fields.
+    /// Header fields. Absent: none.
     pub headers: Field<Entries<Field<Text>>>,
-    /// HTTP Basic authentication.
+    /// HTTP Basic authentication. Absent: none.
     pub basic: Field<Basic>,
-    /// An urlencoded body.
+    /// An urlencoded body. Absent: none.
     pub form: Field<Entries<Field<Text>>>,
-    /// A JSON body: a mapping, or JSON text whose numbers and booleans keep their type.
+    /// A JSON body: a mapping, or JSON text whose numbers and booleans keep their type. Absent: none.
     pub json: Field<Free>,
-    /// Fields that go where `fields_in` says.
+    /// Fields that go where `fields_in` says. Absent: none.
     pub fields: Field<Entries<Field<Text>>>,
     /// Where `fields` go: `query`, `form` or `json`.
+    #[schemars(extend("default" = "form"))]
     pub fields_in: Field<Text>,
 }
 
@@ -201,11 +218,12 @@ pub struct Request {
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Basic {
-    /// Before the colon.
+    /// Before the colon. Absent: empty.
     pub username: Field<Text>,
-    /// After it.
+    /// After it. Absent: empty.
     pub password: Field<Text>,
     /// Whether both are form-encoded first (RFC 6749 §2.3.1).
+    #[schemars(extend("default" = false))]
     pub form_encoded: Field<bool>,
 }
 
@@ -233,118 +251,39 @@ impl JsonSchema for Placement {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let text = generator.subschema_for::<Text>();
         let basic = generator.subschema_for::<Basic>();
+        let text = |about: &str| json_schema!({ "type": ["string", "number", "boolean"], "description": about });
         let only = |key: &str, schema: Schema| {
             json_schema!({
                 "type": "object", "properties": { key: schema }, "required": [key], "additionalProperties": false
             })
         };
+        let mut basic = basic;
+        basic.insert(
+            "description".into(),
+            "HTTP Basic credentials, in which `${token:access}` is the token. Required for this one.".into(),
+        );
+        let mut value = text("What the header field holds.");
+        value.insert("default".into(), "${token:access}".into());
         json_schema!({
             "description": "Where the access token goes.",
             "oneOf": [
-                { "const": "bearer" },
+                { "const": "bearer", "description": "`authorization: Bearer TOKEN`." },
                 only("basic", basic),
                 {
                     "type": "object",
-                    "properties": { "header": text.clone(), "value": text.clone() },
+                    "properties": {
+                        "header": text("A header field of this name. Required for this one."),
+                        "value": value
+                    },
                     "required": ["header"],
                     "additionalProperties": false
                 },
-                only("query", text.clone()),
-                only("form", text)
-            ]
-        })
-    }
-}
-
-/// How replies read. Each list is of JSON pointers (RFC 6901), and the first that yields something wins.
-#[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Reply {
-    /// Accepted statuses; any 2xx by default.
-    pub ok: Field<Vec<Field<u16>>>,
-    /// Where the access token is.
-    pub access_token: Field<Vec<Field<Text>>>,
-    /// Where the refresh token is.
-    pub refresh_token: Field<Vec<Field<Text>>>,
-    /// Where the access token's lifetime is.
-    pub expires_in: Field<Vec<Field<Text>>>,
-    /// Where its absolute expiry is.
-    pub expires_at: Field<Vec<Field<Text>>>,
-    /// Where the refresh token's lifetime is.
-    pub refresh_expires_in: Field<Vec<Field<Text>>>,
-    /// What lifetimes count in; seconds by default.
-    pub unit: Field<Unit>,
-}
-
-/// What a lifetime counts in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// Seconds.
-    Seconds,
-    /// Milliseconds.
-    Milliseconds,
-}
-
-/// How refusals read.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Errors {
-    /// JSON pointers to where an error's code may be.
-    pub code: Field<Vec<Field<Text>>>,
-    /// JSON pointers to where its description may be.
-    pub text: Field<Vec<Field<Text>>>,
-    /// Which refusals of a refresh mean that the refresh token is dead; `invalid_grant` by default.
-    pub dead: Field<Vec<Field<Sign>>>,
-    /// Which refusals of a sign-in mean that the subject is not accepted.
-    pub subject: Field<Vec<Field<Sign>>>,
-    /// Which refusals of a sign-in mean that its user or password is wrong, besides `invalid_grant`.
-    pub login: Field<Vec<Field<Sign>>>,
-    /// 5xx statuses that say for certain that nothing was spent.
-    pub unspent: Field<Vec<Field<u16>>>,
-    /// Words that help, by error code.
-    pub hints: Field<Entries<Field<Text>>>,
-}
-
-/// A sign in an answer: an error's code, or a status.
-#[derive(Debug, Default, Clone, Deserialize)]
-#[serde(default)]
-pub struct Sign {
-    /// The error's code.
-    pub code: Field<Text>,
-    /// The status.
-    pub status: Field<u16>,
-    /// A JSON pointer into the body, and the text that must be there.
-    pub field: Field<Entries<Field<Text>>>,
-}
-
-impl JsonSchema for Sign {
-    fn schema_name() -> Cow<'static, str> {
-        "Sign".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let status = generator.subschema_for::<u16>();
-        json_schema!({
-            "description": "A sign in an answer: an error's code, or a status and, where given, one field of its body.",
-            "anyOf": [
-                { "type": "string" },
-                {
-                    "type": "object",
-                    "properties": {
-                        "status": status,
-                        "field": {
-                            "type": "object",
-                            "additionalProperties": { "type": "string" },
-                            "minProperties": 1,
-                            "maxProperties": 1
-                        }
-                    },
-                    "required": ["status"],
-                    "additionalProperties": false
-                }
+                only("query", text("A query parameter of this name. Required for this one.")),
+                only(
+                    "form",
+                    text("A field of urlencoded bodies, and a query parameter elsewhere, of this name. Required for this one.")
+                )
             ]
         })
     }

@@ -23,12 +23,14 @@ mod spend;
 mod state;
 mod transitions;
 mod wait;
+mod wish;
 mod words;
 
 use std::sync::Arc;
 
 pub use self::end::Ending;
 pub use self::offer::{Offer, Trouble};
+pub use self::wish::NotNow;
 pub use self::words::{Event, Note, Step, StoreFault, Why};
 
 use self::state::{Cooldown, Held, Pause, Phase};

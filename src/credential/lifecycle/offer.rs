@@ -134,7 +134,7 @@ impl Lifecycle {
     }
 
     /// Why a person is needed.
-    fn dead_end(&self) -> Trouble {
+    pub(super) fn dead_end(&self) -> Trouble {
         match &self.held {
             _ if self.foreign => Trouble::Foreign,
             Some(held) if held.dead || held.tokens.refresh.is_none() => Trouble::Dead,

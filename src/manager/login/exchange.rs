@@ -17,7 +17,7 @@ use crate::{
     log,
     manager::{
         TokenHandle,
-        errands::{Context, outcome_word, within},
+        errands::{Context, outcome_word},
         handle::{Command, tell},
         words,
     },
@@ -152,7 +152,7 @@ async fn exchange(context: &Context, login: &Login) -> Result<Brought, Failure> 
         return Ok(brought);
     }
     if let Some(claim) = claim {
-        let _ = within(store.release(&context.key, &claim, None, false)).await;
+        let _ = context.ask(store.release(&context.key, &claim, None, false)).await;
     }
     match result.map_err(Failure::NeverLeft)? {
         Outcome::Granted(_) | Outcome::Done => Ok(Brought::Nothing),
@@ -176,10 +176,10 @@ async fn claim(context: &Context) -> Result<(Option<Record>, Option<Claim>), Str
     let id = draw_id()?;
     let patience = Deadline::after(context.environment.clock.now(), PATIENCE_FOR_CLAIM);
     loop {
-        let record = within(store.load(&context.key)).await?;
+        let record = context.ask(store.load(&context.key)).await?;
         let on = record.as_ref().map(|record| record.position).unwrap_or_default();
         let ask = context.ask_claim(id, on, Kind::SignIn);
-        match within(store.claim(&context.key, ask)).await? {
+        match context.ask(store.claim(&context.key, ask)).await? {
             Claimed::Granted(claim) => return Ok((record, Some(claim))),
             Claimed::Held(_) if patience.has_passed(context.environment.clock.now()) => return Ok((record, None)),
             Claimed::Held(left) => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
@@ -219,7 +219,10 @@ async fn save(context: &Context, tokens: Tokens) -> Result<Record, Failure> {
     let credential = context.spec.name.as_str();
     let mut pause = SAVE_PAUSE;
     loop {
-        match within(store.replace(&context.key, id, &tokens, &seeds, &context.spec.fingerprint)).await {
+        match context
+            .ask(store.replace(&context.key, id, &tokens, &seeds, &context.spec.fingerprint))
+            .await
+        {
             Ok(record) => {
                 tracing::info!(target: log::TOKEN, credential, position = %record.position, "signed in by hand");
                 return Ok(record);

@@ -24,8 +24,13 @@ impl Again {
             let form = Box::pin(form::hold(&parts.headers, body)).await?;
             return Ok((Self::Form(form), Body::default()));
         }
+        Ok(Self::streaming(body))
+    }
+
+    /// The same of a body that is no form, or of one that the credential doesn't go into.
+    pub(super) fn streaming(body: Body) -> (Self, Body) {
         let (first, keeper) = kept::keep(body);
-        Ok((Self::Kept(keeper), first))
+        (Self::Kept(keeper), first)
     }
 
     /// The body for one more attempt; `None` if it is too large or breaks off.

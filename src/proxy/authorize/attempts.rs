@@ -8,6 +8,7 @@ use tower::{Service, ServiceExt};
 use super::{
     REPLAYED_HEADER,
     again::Again,
+    meter::Meter,
     rejection::{self, Verdict},
     resend::Sending,
 };
@@ -18,6 +19,7 @@ use crate::{
         ProxyError,
         forward::{Answer, Outbound},
         route::Target,
+        spans,
     },
     upstream::Body,
 };
@@ -50,11 +52,11 @@ impl Tokens for TokenHandle {
     }
 
     async fn token(&self, patience: Duration) -> Result<Arc<Ready>, TokenError> {
-        TokenHandle::token(self, patience).await
+        spans::waiting(TokenHandle::token(self, patience)).await
     }
 
     async fn renewed(&self, rejected: &Ready, patience: Duration) -> Result<Option<Arc<Ready>>, TokenError> {
-        TokenHandle::renewed(self, rejected, patience).await
+        spans::waiting(TokenHandle::renewed(self, rejected, patience)).await
     }
 
     fn rejected_again(&self, ready: &Ready) {
@@ -76,53 +78,69 @@ pub(super) struct Attempts<'a, R> {
     pub signs: &'a [Rejection],
     /// Whether the credential goes into a field of urlencoded bodies.
     pub rewrites_forms: bool,
+    /// What measures how long things take.
+    pub meter: Meter<'a>,
     /// Told when a request is sent a second time.
     pub on_replay: R,
 }
 
 impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     /// One attempt, or two. `inner` is ready for the first.
-    ///
-    /// Not an `async fn`, which would hold its arguments twice.
-    pub(super) fn run<'r, S, T>(
-        &'r self,
-        inner: &'r mut S,
-        mut parts: Parts,
+    pub(super) async fn run<S, T>(
+        &self,
+        inner: &mut S,
+        parts: &mut Parts,
         body: Body,
-        tokens: &'r T,
-    ) -> impl Future<Output = Result<Response<Body>, ProxyError>> + Send + use<'r, S, T, R>
+        tokens: &T,
+    ) -> Result<Response<Body>, ProxyError>
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
         T: Tokens,
     {
-        async move {
-            // The body first: a slow form must not make the token old.
-            let (again, first) = Again::new(&parts, body, self.rewrites_forms).await?;
-            let ready = match tokens.at_once() {
-                Some(ready) => ready,
-                None => Box::pin(tokens.token(self.patience)).await?,
-            };
-            let response = self
-                .sending()
-                .send(inner, &mut parts, &again, first, Some(&ready.injection))
-                .await?;
-            let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
-                Some(verdict) => (response, verdict),
-                None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
-            };
-            if verdict == Verdict::Silent {
-                note_success(tokens, &ready, &response);
-                return Ok(response);
-            }
-            Box::pin(self.replay(inner, parts, &again, tokens, &ready, (response, verdict))).await
+        // The body first: a slow form must not make the token old.
+        let (again, first) = Again::new(parts, body, self.rewrites_forms).await?;
+        let ready = match tokens.at_once() {
+            Some(ready) => ready,
+            None => self.meter.token(Box::pin(tokens.token(self.patience))).await?,
+        };
+        let request = again.request(parts, first, Some(&ready.injection))?;
+        let answer = self.sending().begin(inner, request);
+        self.finish(answer, inner, parts, &again, tokens, &ready).await
+    }
+
+    /// What comes of a first attempt that was sent with `ready`, and of a second one if that is rejected.
+    pub(super) async fn finish<S, T>(
+        &self,
+        answer: Answer,
+        inner: &mut S,
+        parts: &mut Parts,
+        again: &Again,
+        tokens: &T,
+        ready: &Ready,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+        T: Tokens,
+    {
+        let sending = self.sending();
+        let injection = Some(&ready.injection);
+        let response = sending.answer(answer, inner, parts, again, injection).await?;
+        let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
+            Some(verdict) => (response, verdict),
+            None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
+        };
+        if verdict == Verdict::Silent {
+            note_success(tokens, ready, &response);
+            return Ok(response);
         }
+        Box::pin(self.replay(inner, parts, again, tokens, ready, (response, verdict))).await
     }
 
     /// The second attempt, if there can be one, after this answer to the first.
     async fn replay<S>(
         &self,
         inner: &mut S,
-        mut parts: Parts,
+        parts: &mut Parts,
         again: &Again,
         tokens: &impl Tokens,
         ready: &Ready,
@@ -140,7 +158,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
                 None => None,
             }
         };
-        let renewal = tokens.renewed(ready, self.patience);
+        let renewal = self.meter.token(tokens.renewed(ready, self.patience));
         tokio::pin!(renewal, whole);
         let (later, body) = tokio::select! {
             biased;
@@ -165,7 +183,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         (self.on_replay)();
         let response = self
             .sending()
-            .send(inner.ready().await?, &mut parts, again, body, Some(&later.injection))
+            .send(inner.ready().await?, parts, again, body, Some(&later.injection))
             .await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {
@@ -177,10 +195,12 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         Ok(marked(response, "1"))
     }
 
-    fn sending(&self) -> Sending<'_> {
+    /// How each is sent.
+    pub(super) fn sending(&self) -> Sending<'_> {
         Sending {
             target: self.target,
             patience: self.patience,
+            meter: self.meter,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Request, Response, request::Parts};
 use tower::{Service, ServiceExt};
 
-use super::again::Again;
+use super::{again::Again, meter::Meter};
 use crate::{
     credential::placement::Injection,
     proxy::{
@@ -26,6 +26,8 @@ pub(super) struct Sending<'a> {
     pub target: &'a Arc<Target>,
     /// How long to wait for the rest of a body that is to be sent again.
     pub patience: Duration,
+    /// What measures how long its answers take.
+    pub meter: Meter<'a>,
 }
 
 impl Sending<'_> {
@@ -41,9 +43,32 @@ impl Sending<'_> {
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
     {
-        let request = again.request(parts, body, injection)?;
+        let answer = self.begin(inner, again.request(parts, body, injection)?);
+        self.answer(answer, inner, parts, again, injection).await
+    }
+
+    /// The first attempt, without waiting for its [`answer`](Self::answer); `inner` is ready for it.
+    pub(super) fn begin<S>(&self, inner: &mut S, request: Request<Body>) -> Answer
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
         self.target.limits.retries.note_request();
-        match inner.call(self.outbound(request, false)).await {
+        inner.call(self.outbound(request, false))
+    }
+
+    /// What comes of it, and of more attempts after a failure that allows them.
+    pub(super) async fn answer<S>(
+        &self,
+        answer: Answer,
+        inner: &mut S,
+        parts: &mut Parts,
+        again: &Again,
+        injection: Option<&Injection>,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        match self.meter.upstream(answer).await {
             // In a box: few requests come to this.
             Err(ProxyError::Upstream(error)) => Box::pin(self.send_on(inner, parts, again, injection, error)).await,
             answered => answered,
@@ -74,7 +99,8 @@ impl Sending<'_> {
             }
             tracing::debug!(upstream = self.target.name.as_str(), %error, "a request is sent once more");
             let request = again.request(parts, body, injection)?;
-            match inner.ready().await?.call(self.outbound(request, true)).await {
+            let answer = inner.ready().await?.call(self.outbound(request, true));
+            match self.meter.upstream(answer).await {
                 Err(ProxyError::Upstream(next)) => error = next,
                 answered => return answered,
             }

@@ -30,6 +30,12 @@ pub(super) fn effective(
         (Some(target), _) if target.as_str().contains('@') => Err(ProxyError::bad_request(
             "the request's target holds a user or password; send the credential's name to nobody, and the path only",
         )),
+        (Some(target), _) if !has_a_port_or_none(target) => Err(ProxyError::bad_request(
+            "the port in the request's target is no number of 16 bits",
+        )),
+        (Some(_), _) if !matches!(uri.scheme_str(), None | Some("http" | "https")) => Err(ProxyError::bad_request(
+            "the request's target has a scheme that is neither http nor https; send the path only",
+        )),
         (Some(target), Some((field, _))) if !same(target, &field, uri.scheme_str().unwrap_or("http")) => {
             Err(ProxyError::bad_request(
                 "the request's target and its Host field name different hosts; send one of them, or the same twice",
@@ -53,11 +59,28 @@ fn read(field: &HeaderValue, last: &mut Option<Named>) -> Result<Named, ProxyErr
     let read = Authority::try_from(field.as_bytes())
         .ok()
         .filter(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+        .filter(has_a_port_or_none)
         .ok_or(ProxyError::BadRequest(
             "the Host field is not a host, or a host and a port".into(),
         ))?;
     let host = host(&read).into();
     Ok(last.insert((read, host)).clone())
+}
+
+/// Whether what stands behind the host is a port, or nothing: the URI's parser takes any text for one.
+fn has_a_port_or_none(authority: &Authority) -> bool {
+    match authority
+        .as_str()
+        .rsplit_once('@')
+        .map_or(authority.as_str(), |(_, place)| place)[authority.host().len()..]
+        .strip_prefix(':')
+    {
+        // It may be empty (RFC 3986 §3.2.3).
+        Some(port) => {
+            port.is_empty() || (port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok())
+        }
+        None => true,
+    }
 }
 
 /// Whether two authorities are the same place.

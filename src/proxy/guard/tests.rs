@@ -126,12 +126,12 @@ fn law_8_a_callers_key_is_taken_off_however_it_is_written() {
             key,
             ("x_bearerd_key", "0123"),
             ("x-bearerd_key", "4567"),
-            ("x-other", "1"),
+            ("authorization", "Bearer user"),
         ],
     );
     assert_eq!(recognise(&mut known, &listener, &callers).unwrap().as_str(), "erp");
     let left: Vec<_> = known.request.headers().keys().map(HeaderName::as_str).collect();
-    assert_eq!(left, ["x-other"]);
+    assert_eq!(left, ["authorization"], "which a subject may be read from");
     let error = recognise(&mut request("/", &[]), &listener, &callers).unwrap_err();
     assert_eq!(error.code().as_str(), "caller_unknown");
     assert_eq!(error.answer().headers()["www-authenticate"], "BearerdKey");

@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
 use crate::proxy::{Exchange, Fields, ProxyError};
@@ -16,10 +16,13 @@ use crate::proxy::{Exchange, Fields, ProxyError};
 /// A transfer coding besides `chunked`, which is removed here and would not be there.
 pub(super) fn strip_request<B>(request: &mut Request<B>, exchange: &Exchange) -> Result<(), ProxyError> {
     let (fields, is_http2) = (exchange.fields, request.version() == Version::HTTP_2);
+    let headers = request.headers_mut();
+    if is_http2 {
+        join_cookies(headers);
+    }
     if !fields.has(Fields::CONNECTION | Fields::OTHER_HOP | Fields::TRAILER) {
         return Ok(());
     }
-    let headers = request.headers_mut();
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     if is_chunked
         && !headers
@@ -46,6 +49,19 @@ pub(super) fn strip_request<B>(request: &mut Request<B>, exchange: &Exchange) ->
     Ok(())
 }
 
+/// HTTP/2 sends cookies one by one, and HTTP/1.1 all at once (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    // Each has stood in a field, so that all of them can.
+    if let Ok(mut all) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        all.set_sensitive(true);
+        headers.insert(COOKIE, all);
+    }
+}
+
 /// Removes what ends at each hop from an answer, but for what it switches to.
 pub(super) fn strip_response<B>(response: &mut Response<B>) {
     let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -64,6 +80,10 @@ pub(in crate::proxy) fn strip(headers: &mut HeaderMap) {
 
 /// The same, where it is known which fields there are.
 fn strip_found(headers: &mut HeaderMap, fields: Fields) {
+    // Beside a transfer coding a length says nothing, and may not go on (RFC 9112 §6.3).
+    if fields.has(Fields::OTHER_HOP) && headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     if fields.has(Fields::CONNECTION) {
         let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
         if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {
@@ -156,6 +176,21 @@ mod tests {
         let grpc = [("te", "trailers"), ("trailer", "x-sum")];
         let both = owned(&[("te", "trailers"), ("trailer", "x-sum")]);
         assert_eq!(left(Version::HTTP_2, &grpc).unwrap(), both);
+    }
+
+    #[test]
+    fn cookies_that_came_one_by_one_go_on_as_one() {
+        let crumbs = [("cookie", "a=b"), ("cookie", "c=d; e=f"), ("cookie", "g")];
+        assert_eq!(
+            left(Version::HTTP_2, &crumbs).unwrap(),
+            owned(&[("cookie", "a=b; c=d; e=f; g")])
+        );
+    }
+
+    #[test]
+    fn what_reads_like_framing_ends_here() {
+        let fields = [("transfer_encoding", "chunked"), ("content_length", "5"), ("x_a", "1")];
+        assert_eq!(left(Version::HTTP_11, &fields).unwrap(), owned(&[("x_a", "1")]));
     }
 
     #[test]

@@ -25,9 +25,10 @@ pub enum PathError {
     /// It climbs above the root.
     #[error("the path climbs above its root with '..'; send the path that is meant")]
     AboveRoot,
-    /// A `.` or `..` beside an encoded slash or a parameter, or encoded twice.
+    /// A `.` or `..` beside an encoded slash, a space or a parameter, or encoded twice.
     #[error(
-        "the path hides '.' or '..' beside an encoded slash or a ';', or encoded twice; send the path that is meant"
+        "the path hides '.' or '..' beside an encoded slash, a space or a ';', or encoded twice; send the path that is \
+         meant"
     )]
     HiddenDots,
 }
@@ -124,9 +125,9 @@ fn push_segment(segment: &str, normal: &mut String) -> Result<(), PathError> {
 }
 
 /// Whether some server would read a `.` or `..` here that isn't the whole segment: behind an encoded slash, before a
-/// parameter (RFC 3986 §3.3), or once what is encoded twice is decoded twice.
+/// parameter (RFC 3986 §3.3), beside a space, or once what is encoded twice is decoded twice.
 fn hides_dots(decoded: &str) -> bool {
-    let is_dots = |piece: &str| matches!(piece.split(';').next(), Some("." | ".."));
+    let is_dots = |piece: &str| matches!(piece.split(';').next().map(str::trim), Some("." | ".."));
     if !matches!(decoded, "." | "..") && decoded.split('/').any(is_dots) {
         return true;
     }

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::{allow, closed::Closed};
 use crate::{
-    config::checked::{Allow, BaseUrl},
+    config::checked::{Allow, BaseUrl, Told},
     manager::Manager,
     metrics::RouteCounts,
     name::{CallerName, RouteName, UpstreamName},
@@ -53,6 +53,8 @@ pub struct Entry {
     pub subject_headers: Vec<HeaderName>,
     /// Extra header fields for the upstream.
     pub headers: Vec<(HeaderName, Template)>,
+    /// What the upstream is told of a request's way.
+    pub told: Told,
     /// How long a request may wait for a token.
     pub token_timeout: Duration,
     /// Where its requests are counted, once there was one.
@@ -97,6 +99,11 @@ impl Entry {
         Err(ProxyError::NotForCaller {
             route: self.name.clone(),
         })
+    }
+
+    /// Whether some paths and methods are closed to callers by a list.
+    pub fn has_list(&self) -> bool {
+        !self.allow.is_empty()
     }
 
     /// Whether callers may send this method to what is left of their path.

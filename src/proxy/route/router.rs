@@ -221,6 +221,7 @@ fn entry(
         prefix: route.prefix.clone(),
         subject_headers: route.subject_headers.clone(),
         headers: route.headers.clone(),
+        told: route.told,
         token_timeout: route.token_timeout,
         counts: OnceLock::new(),
         key_header: key_header.cloned(),

@@ -1,25 +1,18 @@
 //! The file itself: whose it is, who may read it, and on what kind of file system.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
 use super::fault::Fault;
+pub(super) use crate::private::Identity;
+use crate::private::{identity, make_directory, make_file, mode_for_others};
 
 /// Closing any descriptor of a file drops all of the process's locks on it (POSIX; "How To Corrupt An SQLite Database
 /// File" §2.2), so a file is never opened here once SQLite may have it open: only a new one is, and one at a time.
 static MAKING: Mutex<()> = Mutex::new(());
-
-/// The permissions of the owner alone.
-const OTHERS: u32 = 0o077;
-
-/// Which file of the system it is: its device and its inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
 
 /// Makes the file where there is none, and refuses one that is no place for tokens. Returns its absolute path. Where
 /// a file was `seen` before, it must be that one, and none is made.
@@ -34,12 +27,11 @@ pub(super) fn prepare(path: &Path, seen: Option<Identity>) -> Result<(PathBuf, I
     if !metadata.is_file() {
         return Err(Fault::NotAFile);
     }
-    let identity = Identity(metadata.dev(), metadata.ino());
+    let identity = identity(&metadata);
     if seen.is_some_and(|seen| seen != identity) {
         return Err(Fault::Another);
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    if let Some(mode) = mode_for_others(&metadata) {
         return Err(Fault::Exposed { mode });
     }
     // Where the path is a link, the journal stands beside the file and not beside the link.
@@ -53,8 +45,7 @@ fn make(path: &Path) -> Result<(), Fault> {
         _ => Path::new("."),
     };
     if !directory.is_dir() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.map_err(|error| Fault::Directory {
+        make_directory(directory, true).map_err(|error| Fault::Directory {
             path: directory.into(),
             error,
         })?;
@@ -63,7 +54,7 @@ fn make(path: &Path) -> Result<(), Fault> {
         return Err(Fault::Network(kind));
     }
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match make_file(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
         _ => Ok(()),
     }

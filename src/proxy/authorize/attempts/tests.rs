@@ -9,8 +9,10 @@ use tower::service_fn;
 
 use super::*;
 use crate::{
+    clock::Clock,
     credential::{placement::Injection, token::Position},
     proxy::{
+        Exchange,
         authorize::{form, kept},
         fixtures,
     },
@@ -109,17 +111,21 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
             field: None,
         }],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || {
             replays.fetch_add(1, Ordering::Relaxed);
         },
     };
-    let (parts, body) = Request::builder()
+    let (mut parts, body) = Request::builder()
         .method(method)
         .uri("https://api.example/")
         .body(body)
         .unwrap()
         .into_parts();
-    let answer = plan.run(&mut upstream, parts, body, script).await;
+    let answer = plan.run(&mut upstream, &mut parts, body, script).await;
     drop(upstream);
     let attempts = attempts.lock().unwrap().clone();
     Outcome {
@@ -232,11 +238,15 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
         patience: Duration::from_secs(5),
         signs: &[],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || (),
     };
-    let (parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
+    let (mut parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
     let script = Script::renewing([Ok(Some(token(2)))]);
-    let answer = plan.run(&mut upstream, parts, body, &script).await.unwrap();
+    let answer = plan.run(&mut upstream, &mut parts, body, &script).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(*seen.lock().unwrap(), ["ab"]);
 }
@@ -355,17 +365,21 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
         }
     });
-    let (parts, ()) = Request::post("/").body(()).unwrap().into_parts();
+    let (mut parts, ()) = Request::post("/").body(()).unwrap().into_parts();
     let plan = Attempts {
         target: &Arc::new(fixtures::target_at(http::uri::Scheme::HTTP, &address.to_string(), "")),
         patience: Duration::from_secs(3600),
         signs: &[],
         rewrites_forms: false,
+        meter: Meter {
+            clock: &Clock::manual(),
+            exchange: &Exchange::default(),
+        },
         on_replay: || (),
     };
     let script = Script::renewing([Ok(Some(token(2)))]);
     let answer = plan
-        .run(&mut crate::proxy::forward::Forward, parts, body, &script)
+        .run(&mut crate::proxy::forward::Forward, &mut parts, body, &script)
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
