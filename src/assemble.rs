@@ -3,11 +3,13 @@
 //! Both are the same two steps: [`Program::plan`] finds out what is new and makes everything that can fail, and
 //! [`Program::follow`] puts it in its place. At first, everything is new.
 
+mod acceptor;
 mod next;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use secrecy::SecretString;
 use tokio::task::AbortHandle;
 
@@ -39,6 +41,14 @@ pub enum AssembleError {
         upstream: UpstreamName,
         /// Why.
         source: SettingsError,
+    },
+    /// A listener's certificates can't be used.
+    #[error("listeners.{listener}.tls: {reason}")]
+    Listener {
+        /// Which.
+        listener: ListenerName,
+        /// Why.
+        reason: String,
     },
     /// A credential's settings can't be used together.
     #[error("credentials.{credential}: {source}")]
@@ -111,9 +121,17 @@ struct Running {
     forgotten: Option<(Vec<CredentialName>, Duration)>,
     credentials: BTreeMap<CredentialName, Credential>,
     upstreams: BTreeMap<UpstreamName, (Upstream, Arc<Target>)>,
-    listeners: BTreeMap<ListenerName, (Listener, Arc<ArcSwap<Router>>)>,
+    listeners: BTreeMap<ListenerName, Listening>,
     /// Of every credential that there ever was: its task may still be under way in the end.
     longest_spend: Duration,
+}
+
+/// A listener in use, and what the next config changes under its connections.
+struct Listening {
+    listener: Listener,
+    router: Arc<ArcSwap<Router>>,
+    /// What it speaks TLS with, if it does.
+    acceptor: Option<Arc<ArcSwap<ServerConfig>>>,
 }
 
 /// Forgets idle subjects for as long as the program is there.
@@ -179,6 +197,11 @@ impl Program {
         let plan = program.plan(config)?;
         program.listeners = program.follow(plan)?;
         Ok(program)
+    }
+
+    /// What this listener speaks TLS with, from now on and with every config to come; `None` if it is plain.
+    pub fn acceptor(&self, listener: &ListenerName) -> Option<Arc<ArcSwap<ServerConfig>>> {
+        self.running.listeners.get(listener)?.acceptor.clone()
     }
 
     /// The token managers of now and of every config to come.

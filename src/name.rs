@@ -87,6 +87,10 @@ name!(
     CredentialName
 );
 name!(
+    /// The name of one of a listener's callers.
+    CallerName
+);
+name!(
     /// The name of one of a credential's steps.
     StepName
 );

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config_fixture::load_text;
+use bearerd::config::load;
+use config_fixture::{load_text, surroundings};
 use proptest::prelude::*;
 
 /// The variables that a text reads, each with a value.
@@ -29,17 +30,32 @@ fn examples() -> Vec<(PathBuf, String)> {
         .collect()
 }
 
+/// What stands in for the certificates and keys that examples name.
+fn pem() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["bearerd.internal".into()]).unwrap();
+    certificate.self_signed(&key).unwrap().pem() + &key.serialize_pem()
+}
+
 #[test]
 fn every_example_is_a_good_config_and_every_preset_has_one() {
     let mut used = BTreeSet::new();
-    let examples = examples();
+    let (examples, pem) = (examples(), pem());
     for (path, text) in &examples {
         let env = variables(text);
         let env: Vec<(&str, &str)> = env
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
-        let loaded = load_text(text, &env).unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
+        let mut files = vec![("bearerd.yaml", text.as_str())];
+        let named = [
+            "/etc/bearerd/tls/tls.crt",
+            "/etc/bearerd/tls/tls.key",
+            "/etc/bearerd/tls/ca.crt",
+        ];
+        files.extend(named.map(|path| (path, pem.as_str())));
+        let loaded = load(&[PathBuf::from("bearerd.yaml")], &surroundings(&files, &env));
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{}:\n{faults}", path.display()));
         assert_eq!(loaded.warnings, [], "{}", path.display());
         assert!(!loaded.config.routes.is_empty(), "{}", path.display());
         used.extend(

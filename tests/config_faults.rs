@@ -50,7 +50,7 @@ routes:
         faults(text),
         [
             "bearerd.yaml:3:17: listeners.open.bind: this address is not loopback, so others than this host could use the \
-             credentials; bind to 127.0.0.1, or say `expose: true`",
+             credentials; bind to 127.0.0.1, name who may call under `callers`, or say `expose: true`",
             "bearerd.yaml:8:7: credentials.fluent.params.acount: unknown parameter of preset fluent-commerce-integration; \
              did you mean `account`?",
             "bearerd.yaml:10:22: credentials.fluent.params.client_secret: the environment variable NOT_SET is not set; \
@@ -72,7 +72,8 @@ routes:
 fn no_fault_shows_a_value() {
     // The canary stands wherever a value can.
     let text = "\
-listeners: { main: { bind: canary, hosts: [canary/canary], expose: canary } }
+listeners:
+  main: { bind: canary, hosts: [canary/canary], expose: canary, key_header: \"can ary\", mode: canary, owner: canary, group: canary, tls: { cert: \"-canary\" }, callers: { one: { key: canary }, two: { key: \"canary canary canary\" }, three: { certificate: { dns: \"*.canary\" } }, four: { certificate: { sha256: canary } }, five: { user: canary }, six: { key: canary-canary-canary }, seven: { key: canary-canary-canary } } }
 probes: canary
 admin: [canary]
 state: { store: canary, path: canary }
@@ -97,7 +98,7 @@ upstreams:
   a: { url: canary, credential: canary, connect_timeout: canary, limits: { queue: canary, rate: canary }, retries: canary }
   b: { url: \"https://host.example/?canary\", credential: l }
 routes:
-  a: { listener: canary, host: \"canary:1\", prefix: canary, path: canary, methods: [\"can ary\"], allow: [canary], upstream: canary }
+  a: { listener: canary, host: \"canary:1\", prefix: canary, path: canary, methods: [\"can ary\"], allow: [canary], callers: [canary], upstream: canary }
 ";
     let told = faults(text);
     assert!(told.len() > 35, "{told:#?}");
@@ -794,6 +795,105 @@ fn no_two_that_listen_share_an_address() {
     let apart = "listeners: { a: { bind: 127.0.0.1:0 }, b: { bind: 127.0.0.1:0 }, c: { bind: \"[::1]:1\" } }\n\
                  probes: { bind: 127.0.0.1:1 }\nadmin: { bind: 127.0.0.2:1 }\n";
     assert_eq!(faults(apart), [] as [String; 0]);
+}
+
+#[test]
+fn callers_that_nobody_could_tell_or_trust_are_faults_without_their_keys() {
+    let text = "\
+listeners:
+  main:
+    bind: 127.0.0.1:8080
+    key_header: host
+    mode: 0660
+    callers:
+      short: { key: canary }
+      empty: { key: \"\" }
+      spaced: { key: \"canary canary canary\" }
+      one: { key: canary-canary-canary }
+      two: { key: canary-canary-canary }
+      both: { key: canary-canary-other, user: 0 }
+      none: {}
+      named: { certificate: { dns: batch.internal } }
+      local: { user: 0 }
+      Bad: { key: canary-canary-third }
+  empty: { bind: 127.0.0.1:8081, callers: {} }
+  lost: { bind: 127.0.0.1:8082, key_header: x-key }
+  socket:
+    bind: unix:/run/main.sock
+    mode: \"0999\"
+    owner: nobody-here
+    callers: { own: { user: 7 }, same: { user: 7 }, odd: { certificate: { sha256: ab } }, nobody: { user: 65534 } }
+  half: { bind: 127.0.0.1:8083, tls: { cert: canary.pem } }
+upstreams: { api: { url: \"https://api.example\" } }
+routes:
+  a: { prefix: /a, upstream: api, callers: [one, onne] }
+  b: { prefix: /b, upstream: api, listener: lost, callers: [one] }
+  c: { prefix: /c, upstream: api, callers: [] }
+";
+    let hint = "make one with `openssl rand -hex 32`";
+    let unix = "bind the listener to one: `unix:/run/bearerd/main.sock`";
+    let expected = [
+        "4:17: listeners.main.key_header: this is to be the name of a header field that means nothing else; such as \
+         `x-erp-key`, or `authorization` for `Bearer KEY`"
+            .to_owned(),
+        format!("5:5: listeners.main.mode: only a Unix socket has a mode and an owner; {unix}"),
+        format!("7:21: listeners.main.callers.short.key: a key of fewer than 16 characters can be guessed; {hint}"),
+        format!("8:21: listeners.main.callers.empty.key: a key of fewer than 16 characters can be guessed; {hint}"),
+        "9:22: listeners.main.callers.spaced.key: a key has a character that no header field carries as it is; use \
+         visible ASCII characters, without spaces"
+            .to_owned(),
+        "11:19: listeners.main.callers.two.key: caller `one` shows the same, so nobody could tell them apart; give each \
+         caller something of its own"
+            .to_owned(),
+        "12:41: listeners.main.callers.both.user: a caller shows one thing; make two callers of it, each with a name of \
+         its own"
+            .to_owned(),
+        "13:7: listeners.main.callers.none: what this caller shows is missing; give `key`, `certificate: { dns | uri | \
+         sha256: … }`, `user` or `group`"
+            .to_owned(),
+        "14:31: listeners.main.callers.named.certificate.dns: this listener asks for no client certificates; give it \
+         `tls: { cert: …, key: …, client_ca: … }`"
+            .to_owned(),
+        format!("15:16: listeners.main.callers.local.user: only Unix sockets tell which user connects; {unix}"),
+        "16:7: listeners.main.callers.Bad: a name is made of a-z, 0-9 and _, and this one has 'B'".to_owned(),
+        "17:34: listeners.empty.callers: with no caller named, nobody could call; name one, or leave `callers` out"
+            .to_owned(),
+        "18:33: listeners.lost.key_header: `key_header` is of no use without `callers`; name who may call: `callers: { \
+         NAME: { key: … } }`"
+            .to_owned(),
+        "21:11: listeners.socket.mode: this is no mode of a file in octal digits; such as `0660`: the owner and the \
+         group may connect"
+            .to_owned(),
+        "22:12: listeners.socket.owner: there is no user of that name in /etc/passwd; give its number, which `id` prints, \
+         if it is known elsewhere"
+            .to_owned(),
+        "23:48: listeners.socket.callers.same.user: caller `own` shows the same, so nobody could tell them apart; give \
+         each caller something of its own"
+            .to_owned(),
+        "23:83: listeners.socket.callers.odd.certificate.sha256: this is no SHA-256 digest in hexadecimal digits; \
+         `openssl x509 -in client.pem -noout -fingerprint -sha256` prints it"
+            .to_owned(),
+        "23:108: listeners.socket.callers.nobody.user: the system says this of everybody whom it can't name, such as users of \
+         other containers; run the caller as a user of its own"
+            .to_owned(),
+        "24:33: listeners.half.tls: `key` is missing; give `cert` and `key`; both may name the same file".to_owned(),
+        "24:46: listeners.half.tls.cert: the file canary.pem can't be read: no such file; check its path and its \
+         permissions"
+            .to_owned(),
+        "27:50: routes.a.callers[1]: no listener of this route has a caller of that name; did you mean `one`?".to_owned(),
+        "28:61: routes.b.callers[0]: no listener of this route has a caller of that name; name it: `listeners: { NAME: { \
+         callers: { … } } }`"
+            .to_owned(),
+        "29:44: routes.c.callers: with no caller named, nobody could use this route; name one of its listener's \
+         `callers`, or leave this out"
+            .to_owned(),
+    ];
+    let told = faults(text);
+    for fault in &told {
+        assert!(!fault.replace("canary.pem", "").contains("canary"), "{fault}");
+    }
+    let expected: Vec<String> = expected.iter().map(|fault| format!("bearerd.yaml:{fault}")).collect();
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -604,6 +604,68 @@ fn state_keys_keep_their_order_and_stay_secret() {
 }
 
 #[test]
+fn callers_are_what_they_show() {
+    use bearerd::config::checked::{KeyDigest, Shown};
+
+    let text = "\
+listeners:
+  main:
+    bind: unix:/run/main.sock
+    mode: 0660
+    owner: erp
+    group: 7
+    key_header: X-ERP-Key
+    callers:
+      erp: { key: \"${file:key}\" }
+      cron: { user: erp }
+      team: { group: staff }
+  open: { bind: 0.0.0.0:8443, callers: { erp: { key: 0123456789abcdef } } }
+upstreams: { api: { url: \"https://api.example\" } }
+routes: { a: { upstream: api, callers: [cron, erp] } }
+";
+    let files = [
+        ("bearerd.yaml", text),
+        ("key", "a-key-of-a-file-0\n"),
+        ("/etc/passwd", "root:x:0:0::/:\nerp:x:1001:33::/:\n"),
+        ("/etc/group", "staff:x:50:erp\n"),
+    ];
+    let loaded = load(&[PathBuf::from("bearerd.yaml")], &surroundings(&files, &[])).unwrap();
+    let main = &loaded.config.listeners[&"main".parse().unwrap()];
+    assert_eq!(
+        (main.access.mode, main.access.owner, main.access.group),
+        (0o660, Some(1001), Some(7))
+    );
+    let callers = main.callers.as_ref().unwrap();
+    assert_eq!(callers.takes_keys_in().unwrap(), "x-erp-key");
+    let each: Vec<_> = callers
+        .each
+        .iter()
+        .map(|it| (it.name.as_str(), it.shows.clone()))
+        .collect();
+    assert_eq!(
+        each,
+        [
+            ("erp", Shown::Key(KeyDigest::of(b"a-key-of-a-file-0"))),
+            ("cron", Shown::User(1001)),
+            ("team", Shown::Group(50)),
+        ]
+    );
+    let names: Vec<_> = loaded.config.routes[0]
+        .callers
+        .iter()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(names, ["cron", "erp"]);
+    // No `expose` is needed where callers prove who they are, but a key in the clear is warned of.
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("bearerd.yaml:12:31: listeners.open.callers: keys are sent here in the clear"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
 fn an_upstreams_headers_go_by_each_of_its_routes() {
     let text = "upstreams:\n  api: { url: \"https://api.example\", via: true, forwarded: add, \
                 headers: { x-tenant: \"${path:tenant}\", x-version: \"7\" } }\n\

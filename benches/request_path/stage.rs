@@ -164,6 +164,7 @@ pub(crate) fn request(body: Body) -> Inbound<Body> {
         local: address,
         peer: address,
         tls: false,
+        proof: bearerd::proxy::Proof::default(),
     };
     Inbound::new(request, Some(Arc::new(connection)))
 }

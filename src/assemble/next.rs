@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use secrecy::ExposeSecret;
 
-use super::{AssembleError, Program, RouteLine, proxy, tls};
+use super::{AssembleError, Listening, Program, RouteLine, acceptor::acceptor, proxy, tls};
 use crate::{
     clock::Clock,
-    config::checked::{Bind, Config, Credential, Listener, Route, Upstream},
+    config::checked::{Access, Bind, Config, Credential, Listener, Route, Upstream},
     manager::Manager,
     metrics::Usage,
     name::{CredentialName, ListenerName, UpstreamName},
@@ -22,9 +23,13 @@ pub struct Plan {
     pub added: Vec<(ListenerName, Listener)>,
     /// Listeners whose serving ends: they are gone from the config, or among the added ones.
     pub ended: Vec<ListenerName>,
+    /// Listeners that stay, and whose Unix sockets are for others than before.
+    pub reowned: Vec<(ListenerName, Access)>,
     /// What changes, in words.
     pub change: Change,
     config: Config,
+    /// Of the listeners that speak TLS and did not with these certificates.
+    acceptors: BTreeMap<ListenerName, Arc<ServerConfig>>,
     targets: BTreeMap<UpstreamName, Arc<Target>>,
     /// Of the credentials that start anew; the others keep their managers.
     exchanges: BTreeMap<CredentialName, Exchange>,
@@ -51,6 +56,8 @@ pub struct Change {
     pub gone: Vec<CredentialName>,
     /// Upstreams that are new or not what they were: their connections are made anew.
     pub upstreams: Vec<UpstreamName>,
+    /// Listeners that stay and have another certificate: new connections get it.
+    pub certificates: Vec<ListenerName>,
     /// Whether the log is to be written otherwise, which takes a restart.
     pub log: bool,
     /// Whether traces are to go elsewhere, which takes one too.
@@ -73,6 +80,12 @@ impl fmt::Display for Change {
             said.push(format!(
                 "upstreams that are connected to anew: {}",
                 names(&self.upstreams)
+            ));
+        }
+        if !self.certificates.is_empty() {
+            said.push(format!(
+                "listeners with another certificate: {}",
+                names(&self.certificates)
             ));
         }
         if self.log {
@@ -134,24 +147,35 @@ impl Program {
             };
             targets.insert(name.clone(), target);
         }
-        let is_kept = |name: &ListenerName, listener: &Listener| {
-            let same = running.listeners.get(name);
-            same.is_some_and(|(same, _)| {
-                (&same.bind, same.title_case_headers) == (&listener.bind, listener.title_case_headers)
-            })
-        };
-        let added: Vec<_> = config
-            .listeners
-            .iter()
-            .filter(|(name, listener)| !is_kept(name, listener))
-            .map(|(name, listener)| (name.clone(), listener.clone()))
-            .collect();
+        let (mut added, mut reowned, mut acceptors) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for (name, listener) in &config.listeners {
+            let kept = running.listeners.get(name).map(|it| &it.listener);
+            let kept = kept.filter(|kept| takes_the_same(kept, listener));
+            match kept {
+                None => added.push((name.clone(), listener.clone())),
+                Some(kept) if kept.access != listener.access => reowned.push((name.clone(), listener.access)),
+                Some(_) => {}
+            }
+            if kept.is_some_and(|kept| kept.tls == listener.tls) {
+                continue;
+            }
+            let acceptor = acceptor(listener).map_err(|reason| AssembleError::Listener {
+                listener: name.clone(),
+                reason,
+            })?;
+            change
+                .certificates
+                .extend(acceptor.iter().filter(|_| kept.is_some()).map(|_| name.clone()));
+            acceptors.extend(acceptor.map(|acceptor| (name.clone(), acceptor)));
+        }
         let mut ended = missing(&running.listeners, &config.listeners);
         let replaced = added.iter().map(|(name, _)| name);
         ended.extend(replaced.filter(|name| running.listeners.contains_key(*name)).cloned());
         Ok(Plan {
             added,
             ended,
+            reowned,
+            acceptors,
             change,
             targets,
             exchanges,
@@ -169,6 +193,7 @@ impl Program {
             config,
             targets,
             mut exchanges,
+            mut acceptors,
             ended,
             change,
             ..
@@ -197,9 +222,13 @@ impl Program {
         }
         let mut added = Vec::new();
         for (name, listener, router) in routers {
-            if let Some((known, current)) = running.listeners.get_mut(&name) {
-                current.store(Arc::new(router));
-                *known = listener;
+            let acceptor = acceptors.remove(&name);
+            if let Some(known) = running.listeners.get_mut(&name) {
+                known.router.store(Arc::new(router));
+                known.listener = listener;
+                if let Some((current, acceptor)) = known.acceptor.as_ref().zip(acceptor) {
+                    current.store(acceptor);
+                }
                 continue;
             }
             let router = Arc::new(ArcSwap::from_pointee(router));
@@ -209,7 +238,12 @@ impl Program {
                 metrics: self.metrics.clone(),
                 clock: self.environment.clock.clone(),
             });
-            running.listeners.insert(name.clone(), (listener.clone(), router));
+            let listening = Listening {
+                listener: listener.clone(),
+                router,
+                acceptor: acceptor.map(|acceptor| Arc::new(ArcSwap::new(acceptor))),
+            };
+            running.listeners.insert(name.clone(), listening);
             added.push((listener, name, stack));
         }
         let spends = managers.values().map(|manager| manager.spec().policy.spend_deadline);
@@ -268,6 +302,15 @@ fn missing<N: Ord + Clone, A, B>(before: &BTreeMap<N, A>, after: &BTreeMap<N, B>
         .filter(|name| !after.contains_key(*name))
         .cloned()
         .collect()
+}
+
+/// Whether a listener's connections can go on. Those whose certificates another authority vouched for can't, nor can
+/// those that showed none where that is asked of everybody now.
+fn takes_the_same(one: &Listener, other: &Listener) -> bool {
+    let authorities = |listener: &Listener| listener.tls.as_ref().map(|tls| tls.client_ca.clone());
+    (&one.bind, one.title_case_headers) == (&other.bind, other.title_case_headers)
+        && authorities(one) == authorities(other)
+        && one.requires_certificate() == other.requires_certificate()
 }
 
 /// Whether a credential asks for the same, in the same way: then its manager goes on.

@@ -126,6 +126,7 @@ mod tests {
             path: Some("/v2/{tenant}/{*rest}".into()),
             methods: vec![Method::GET, Method::POST],
             allow: Vec::new(),
+            callers: Vec::new(),
             upstream: "shop".parse().unwrap(),
             credential: Some(spec.name.clone()),
             subject_headers: Vec::new(),
@@ -143,12 +144,7 @@ mod tests {
             credential: None,
             ..route.clone()
         };
-        let listener = Listener {
-            bind: Bind::Unix("/run/bearerd/main.sock".into()),
-            hosts: Vec::new(),
-            expose: false,
-            title_case_headers: false,
-        };
+        let listener = Listener::at(Bind::Unix("/run/bearerd/main.sock".into()));
         let upstream = Upstream {
             url: BaseUrl {
                 scheme: Scheme::HTTPS,

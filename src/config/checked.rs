@@ -1,14 +1,18 @@
 //! The config as the program uses it: every reference resolved, every value parsed.
 
+mod listener;
+
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Method, uri::Scheme};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 
+pub use listener::{Access, Caller, Callers, KeyDigest, Listener, ListenerTls, Shown};
+
 use crate::{
     credential::Spec,
-    name::{CredentialName, ListenerName, RouteName, UpstreamName},
+    name::{CallerName, CredentialName, ListenerName, RouteName, UpstreamName},
     template::Template,
 };
 
@@ -46,19 +50,6 @@ pub enum Bind {
     Tcp(SocketAddr),
     /// `unix:/run/bearerd/main.sock`.
     Unix(PathBuf),
-}
-
-/// A listener.
-#[derive(Debug, Clone)]
-pub struct Listener {
-    /// Its address; off loopback only with `expose: true`.
-    pub bind: Bind,
-    /// Other names it is called by, in lower case, without port.
-    pub hosts: Vec<String>,
-    /// Whether it may be reached from elsewhere.
-    pub expose: bool,
-    /// Send and keep header names in title case, for clients that compare them by case.
-    pub title_case_headers: bool,
 }
 
 /// Where chains and claims live.
@@ -310,6 +301,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// What may be called; empty is everything.
     pub allow: Vec<Allow>,
+    /// Who may use it; empty is everybody who may call.
+    pub callers: Vec<CallerName>,
     /// Where it goes.
     pub upstream: UpstreamName,
     /// With which credential: the route's own, else the upstream's; `None` is without.

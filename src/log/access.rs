@@ -25,6 +25,8 @@ static LINES: OnceLock<AccessLines> = OnceLock::new();
 pub struct AccessLine<'a> {
     /// Where it came in.
     pub listener: &'a str,
+    /// The name of who called, where the listener names its callers.
+    pub caller: Option<&'a str>,
     /// Its method.
     pub method: &'a str,
     /// Its path, as far as it may be told.
@@ -54,6 +56,7 @@ impl AccessLine<'_> {
         tracing::info!(
             target: ACCESS,
             listener = self.listener,
+            caller = self.caller,
             method = self.method,
             path = self.path,
             route = self.route,
@@ -100,6 +103,7 @@ impl AccessLines {
             json.push_str("\",\"level\":\"INFO\"");
             for (name, text) in [
                 (",\"listener\":\"", Some(line.listener)),
+                (",\"caller\":\"", line.caller),
                 (",\"method\":\"", Some(line.method)),
                 (",\"path\":\"", line.path),
                 (",\"route\":\"", line.route),

@@ -53,6 +53,7 @@ fn logged_with(format: Format, level: &str, events: impl FnOnce(&AccessLines, &C
 fn line<'a>() -> AccessLine<'a> {
     AccessLine {
         listener: "main",
+        caller: None,
         method: "GET",
         path: Some("/a"),
         route: None,

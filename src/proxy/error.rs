@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 
+use super::guard::Unproven;
 use crate::{
     manager::TokenError,
     name::{CredentialName, ListenerName, RouteName, UpstreamName},
@@ -54,6 +55,8 @@ codes! {
     BadRequest = "bad_request", BAD_REQUEST;
     /// A part of the credential's subject is absent or repeated.
     SubjectMissing = "subject_missing", BAD_REQUEST;
+    /// It is of none of the listener's callers.
+    CallerUnknown = "caller_unknown", UNAUTHORIZED;
     /// The provider refuses this subject.
     SubjectRejected = "subject_rejected", UNAUTHORIZED;
     /// A browser sent it on behalf of another site.
@@ -119,6 +122,22 @@ pub enum ProxyError {
     BrowserRefused {
         /// The header that says so.
         mark: &'static str,
+    },
+    /// It is of none of the listener's callers.
+    #[error("listener '{listener}' serves the callers that listeners.{listener}.callers names, and this request {why}")]
+    CallerUnknown {
+        /// The listener.
+        listener: ListenerName,
+        /// What the request shows instead.
+        why: Unproven,
+        /// Whether keys are shown as bearer tokens.
+        takes_bearer: bool,
+    },
+    /// The route is for others.
+    #[error("route '{route}' is not for this caller; add its name to routes.{route}.callers if it may use it")]
+    NotForCaller {
+        /// The route.
+        route: RouteName,
     },
     /// The route's list doesn't have it.
     #[error("route '{route}' doesn't allow this method and path; add it to routes.{route}.allow if callers may use it")]
@@ -207,7 +226,8 @@ impl ProxyError {
             Self::BadRequest(_) | Self::Upstream(UpstreamError::Body { .. }) => Code::BadRequest,
             Self::SubjectMissing { .. } => Code::SubjectMissing,
             Self::BrowserRefused { .. } => Code::BrowserRefused,
-            Self::NotInAllow { .. } | Self::TokenEndpoint { .. } => Code::NotAllowed,
+            Self::CallerUnknown { .. } => Code::CallerUnknown,
+            Self::NotForCaller { .. } | Self::NotInAllow { .. } | Self::TokenEndpoint { .. } => Code::NotAllowed,
             Self::NoRoute { .. } => Code::NoRoute,
             Self::BodyTooLarge { .. } | Self::RequestTooLarge { .. } => Code::BodyTooLarge,
             Self::UnknownHost { .. } => Code::UnknownHost,
@@ -265,6 +285,11 @@ impl ProxyError {
             // Shown as a page it would be one of ours, and what the browser then asks for by itself, such as the
             // icon, would pass as same-origin.
             headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+        }
+        if let Self::CallerUnknown { takes_bearer, .. } = self {
+            // A 401 has a challenge (RFC 9110 §15.5.2); the scheme of a key in a field of its own is of our making.
+            let challenge = if *takes_bearer { "Bearer" } else { "BearerdKey" };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if matches!(self, Self::Upstream(UpstreamError::Body { .. })) {
             // Where the next request begins is known to nobody.

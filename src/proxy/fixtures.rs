@@ -127,6 +127,7 @@ pub(super) fn route(name: &str, prefix: &str) -> checked::Route {
         path: None,
         methods: vec![],
         allow: vec![],
+        callers: vec![],
         upstream: "api".parse().unwrap(),
         credential: None,
         subject_headers: vec![],
@@ -163,11 +164,20 @@ pub(super) fn target_at(scheme: http::uri::Scheme, authority: &str, path: &str) 
 
 /// A router of listener `main`, which is called `bearerd` too, with [`target`] behind it.
 pub(super) fn router(routes: &[checked::Route], specs: Vec<Spec>) -> Result<Router, RouterError> {
+    router_of(None, routes, specs)
+}
+
+/// The same, for these callers.
+pub(super) fn router_of(
+    callers: Option<checked::Callers>,
+    routes: &[checked::Route],
+    specs: Vec<Spec>,
+) -> Result<Router, RouterError> {
     let listener = checked::Listener {
-        bind: checked::Bind::Tcp(([10, 1, 2, 3], 8080).into()),
         hosts: vec!["bearerd".into()],
         expose: true,
-        title_case_headers: false,
+        callers: callers.map(Arc::new),
+        ..checked::Listener::at(checked::Bind::Tcp(([10, 1, 2, 3], 8080).into()))
     };
     let target = target();
     let managers = specs

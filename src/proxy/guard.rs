@@ -1,9 +1,11 @@
-//! Who may call: requests that name this listener, and not on behalf of another web site.
+//! Who may call: the listener's callers, if it names any; in requests that name this listener, and not on behalf of
+//! another web site.
 //!
 //! Anybody who can reach the port acts with the credential. A page in a browser on the same machine can reach it
 //! too, through DNS rebinding or a plain cross-site request; both show in the request's own words.
 
 mod authority;
+mod callers;
 
 use std::{
     borrow::Cow,
@@ -16,9 +18,14 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderName, Method, header::ORIGIN, uri::Authority};
 use tower::{Layer, Service};
 
-use super::{Address, Connection, Fields, Inbound, ProxyError, Router, decided::Decided};
-use crate::name::ListenerName;
+use super::{Address, Connection, Fields, Inbound, Proof, ProxyError, Router, decided::Decided};
+use crate::{
+    config::checked::Callers,
+    credential::placement::strip_field,
+    name::{CallerName, ListenerName},
+};
 use authority::Named;
+pub use callers::Unproven;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -31,6 +38,8 @@ pub struct Caller {
     pub authority: Option<Authority>,
     /// Its host, in lower case, without port, brackets and final dot.
     pub host: Option<Arc<str>>,
+    /// Which of the listener's callers it is; `None` where that names none.
+    pub name: Option<CallerName>,
 }
 
 impl Caller {
@@ -97,20 +106,51 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
         let router = self.router.load();
         if !router.reads_paths() {
             inbound.exchange.set_path_may_be_told();
         }
+        // First of all, so that strangers learn nothing else.
+        let name = match router.callers() {
+            None => None,
+            Some(callers) => match recognise(&mut inbound, router.listener(), callers) {
+                Ok(name) => Some(name),
+                Err(error) => return Decided::refused(error),
+            },
+        };
         let knows_host = |host: &str| router.knows_host(host);
         match admit_next(&inbound, router.listener(), knows_host, &mut self.last) {
             Ok(caller) => {
-                inbound.exchange.found_caller(caller);
+                inbound.exchange.found_caller(Caller { name, ..caller });
                 Decided::passed(self.inner.call(inbound))
             }
             Err(error) => Decided::refused(error),
         }
     }
+}
+
+/// Which of a listener's callers sends this request; its key is taken off, whether or not it was needed.
+fn recognise<B>(
+    Inbound { request, exchange }: &mut Inbound<B>,
+    listener: &ListenerName,
+    callers: &Callers,
+) -> Result<CallerName, ProxyError> {
+    let unknown = Proof::default();
+    let proof = exchange
+        .connection
+        .as_ref()
+        .map_or(&unknown, |connection| &connection.proof);
+    let name = callers::identify(callers, request.headers(), proof).map_err(|why| ProxyError::CallerUnknown {
+        listener: listener.clone(),
+        why,
+        takes_bearer: callers.takes_bearer(),
+    })?;
+    if let Some(header) = callers.takes_keys_in() {
+        // Nothing else: a subject may be read from `authorization`.
+        strip_field(request.headers_mut(), header);
+    }
+    Ok(name.clone())
 }
 
 /// Who sends this request to a listener that the config calls by the hosts that it knows; or why it may not.
@@ -152,6 +192,7 @@ fn admit_next<B>(
         },
         authority,
         host,
+        name: None,
     };
     if let Some(host) = &caller.host
         && !is_known(host, connection.map(|connection| connection.local), knows_host)

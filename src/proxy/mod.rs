@@ -25,7 +25,7 @@ mod stack;
 pub mod trace;
 pub mod upgrade;
 
-pub use connection::{Address, Connection};
+pub use connection::{Address, Certificate, Connection, Process, Proof};
 pub use error::{Code, ERROR_HEADER, ProxyError};
 pub use exchange::{Exchange, Inbound};
 pub use fields::Fields;

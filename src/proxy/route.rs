@@ -71,11 +71,13 @@ where
 }
 
 fn decide<B>(Inbound { request, exchange }: &Inbound<B>, router: &Router) -> Result<(), ProxyError> {
-    let host = exchange.caller().and_then(|caller| caller.host.as_deref());
+    let caller = exchange.caller();
+    let host = caller.and_then(|caller| caller.host.as_deref());
     let (method, path) = (request.method(), request.uri().path());
     // Found before the checks, so that a refusal's line in the log has its route.
     let mut matched = router.find(host, method, path)?;
     matched.masked = matched.entry.masked(matched.rest(path));
     let matched = exchange.found_route(matched);
+    matched.entry.is_for(caller.and_then(|caller| caller.name.as_ref()))?;
     matched.entry.may_be_called(method, matched.rest(path))
 }

@@ -184,8 +184,10 @@ impl Line {
                 .request(answered),
             None => self.context.metrics.unrouted().request(answered),
         }
+        let caller = self.exchange.caller().and_then(|caller| caller.name.as_ref());
         let line = AccessLine {
             listener: self.context.listener.as_str(),
+            caller: caller.map(|name| name.as_str()),
             method: self.method.as_str(),
             path: self.path(),
             route: entry.map(|entry| entry.name.as_str()),

@@ -13,9 +13,10 @@ use tower::Service;
 
 use super::{
     bind::{Bound, Socket},
-    connection::{Connection, Options, run},
+    connection::{Connection, Options, run, run_secured},
     drain::Drain,
 };
+use crate::proxy::{Process, Proof};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -85,12 +86,21 @@ fn attend<S, B, F>(
 {
     let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());
     let options = options.clone();
-    match stream {
-        Stream::Tcp(stream) => {
+    // A task of its own kind each: a plain connection need not have room for a handshake.
+    match (stream, options.tls.as_ref().map(|tls| tls.load_full())) {
+        (Stream::Tcp(stream), None) => {
             connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
         }
-        Stream::Unix(stream) => {
+        (Stream::Unix(stream), None) => {
             connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+        }
+        (Stream::Tcp(stream), Some(tls)) => {
+            let running = async move { run_secured(stream, ends, tls, service, on_request, &options, drain).await };
+            connections.spawn(running);
+        }
+        (Stream::Unix(stream), Some(tls)) => {
+            let running = async move { run_secured(stream, ends, tls, service, on_request, &options, drain).await };
+            connections.spawn(running);
         }
     }
 }
@@ -108,7 +118,7 @@ async fn accept(socket: &Socket) -> io::Result<(Stream, Connection)> {
         }
         Socket::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
-            Ok((Stream::Unix(stream), Connection::default()))
+            Ok(of_unix(stream))
         }
     }
 }
@@ -119,8 +129,25 @@ fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Connection) {
     let ends = Connection {
         local: stream.local_addr().ok(),
         peer: Some(peer),
+        ..Connection::default()
     };
     (Stream::Tcp(stream), ends)
+}
+
+fn of_unix(stream: UnixStream) -> (Stream, Connection) {
+    // Where the system doesn't say who it is, it is nobody that a config names.
+    let process = stream.peer_cred().ok().map(|it| Process {
+        user: it.uid(),
+        group: it.gid(),
+    });
+    let ends = Connection {
+        proof: Proof {
+            certificate: None,
+            process,
+        },
+        ..Connection::default()
+    };
+    (Stream::Unix(stream), ends)
 }
 
 /// The connections that wait in the system's queue, which is asked itself: the runtime may not have heard of them
@@ -151,7 +178,7 @@ fn waiting(socket: Socket) -> Vec<(Stream, Connection)> {
             loop {
                 let accepted = listener.accept().and_then(|(stream, _)| {
                     stream.set_nonblocking(true)?;
-                    Ok((Stream::Unix(UnixStream::from_std(stream)?), Connection::default()))
+                    Ok(of_unix(UnixStream::from_std(stream)?))
                 });
                 match accepted {
                     Ok(accepted) => waiting.push(accepted),

@@ -1,19 +1,13 @@
 //! Binding addresses before anything is served.
 
-use std::{
-    fs, io,
-    net::SocketAddr,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod file;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use crate::config::checked::Bind;
-
-/// Only the user that bearerd runs as may connect: whoever can, acts with the credentials.
-const SOCKET_MODE: u32 = 0o600;
+use self::file::SocketFile;
+use crate::config::checked::{Access, Bind};
 
 /// How many connections may wait to be accepted: Linux's own bound (`net.core.somaxconn`) lowers it where it is less.
 /// A burst beyond it meets resets, after data was sent. tokio's default is 1024, which a thousand callers at once fill.
@@ -51,8 +45,8 @@ pub enum BindError {
 pub struct Bound {
     pub(super) socket: Arc<Socket>,
     address: Bind,
-    /// Removes the socket's file in the end.
-    _file: Option<Arc<SocketFile>>,
+    /// Removes the socket's file in the end; systemd's has none of ours.
+    file: Option<Arc<SocketFile>>,
 }
 
 /// The listening socket.
@@ -63,14 +57,34 @@ pub(super) enum Socket {
 }
 
 impl Bound {
-    /// Binds an address. Must be called within the runtime.
+    /// Binds an address; a Unix socket is its owner's alone. Must be called within the runtime.
     ///
     /// A Unix socket that nobody listens on any more is replaced.
     pub async fn bind(bind: &Bind) -> Result<Self, BindError> {
+        Self::bind_for(bind, Access::default()).await
+    }
+
+    /// The same, for those whom `access` lets connect to a Unix socket.
+    pub async fn bind_for(bind: &Bind, access: Access) -> Result<Self, BindError> {
         match bind {
             Bind::Tcp(address) => tcp(*address),
-            Bind::Unix(path) => unix(path),
+            Bind::Unix(path) => {
+                let (listener, file) = file::bind(path, access)?;
+                Ok(Self {
+                    socket: Arc::new(Socket::Unix(listener)),
+                    address: bind.clone(),
+                    file: Some(Arc::new(file)),
+                })
+            }
         }
+    }
+
+    /// Lets others connect to a Unix socket than before; of systemd's its unit says who may.
+    ///
+    /// # Errors
+    /// The system refuses; only the owner may connect then.
+    pub fn set_access(&self, access: Access) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.set_access(access))
     }
 
     /// A socket that is bound already: systemd's, whose unit says who may connect. Must be called within the runtime.
@@ -87,7 +101,7 @@ impl Bound {
         Ok(Self {
             socket: Arc::new(Socket::Tcp(listener)),
             address: Bind::Tcp(address),
-            _file: None,
+            file: None,
         })
     }
 
@@ -106,7 +120,7 @@ impl Bound {
         Ok(Self {
             socket: Arc::new(Socket::Unix(listener)),
             address: Bind::Unix(path),
-            _file: None,
+            file: None,
         })
     }
 
@@ -151,7 +165,7 @@ fn tcp(address: SocketAddr) -> Result<Bound, BindError> {
     Ok(Bound {
         socket: Arc::new(Socket::Tcp(listener)),
         address: Bind::Tcp(address),
-        _file: None,
+        file: None,
     })
 }
 
@@ -164,70 +178,4 @@ fn listening(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-fn unix(path: &Path) -> Result<Bound, BindError> {
-    let refused = |source| BindError::Refused {
-        address: format!("unix:{}", path.display()),
-        source,
-    };
-    if let Ok(there) = fs::symlink_metadata(path) {
-        if !there.file_type().is_socket() {
-            return Err(BindError::NotASocket { path: path.into() });
-        }
-        // Only a refused connection proves that nobody listens any more.
-        match std::os::unix::net::UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-            _ => {
-                return Err(BindError::InUse {
-                    address: format!("unix:{}", path.display()),
-                });
-            }
-        }
-    }
-    // Bound beside its place, closed to others, and only then moved there: at no time can others connect, and the
-    // stale file is replaced in one step.
-    let beside = path.with_file_name(format!(".{}", std::process::id()));
-    let _ = fs::remove_file(&beside);
-    let listener = UnixListener::bind(&beside).map_err(refused)?;
-    let moved = fs::set_permissions(&beside, fs::Permissions::from_mode(SOCKET_MODE))
-        .and_then(|()| fs::rename(&beside, path))
-        .and_then(|()| SocketFile::at(path));
-    let file = moved.map_err(|source| {
-        let _ = fs::remove_file(&beside);
-        refused(source)
-    })?;
-    Ok(Bound {
-        socket: Arc::new(Socket::Unix(listener)),
-        address: Bind::Unix(path.into()),
-        _file: Some(Arc::new(file)),
-    })
-}
-
-/// The file of a Unix socket, removed when it is dropped, unless another process has put its own there since.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    inode: (u64, u64),
-}
-
-impl SocketFile {
-    fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            inode: inode(path)?,
-            path: path.into(),
-        })
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if inode(&self.path).is_ok_and(|now| now == self.inode) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()))
 }

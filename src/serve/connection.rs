@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use hyper::{
@@ -19,6 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pin_project_lite::pin_project;
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -30,19 +32,25 @@ use super::{
     head_timer::HeadTimer,
     preface::{Version, sniff},
     seldom::Seldom,
+    tls::secure,
 };
+use crate::proxy::Proof;
 
 /// The two ends of a connection. Unix sockets have no addresses to speak of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Connection {
     /// The address the client connected to.
     pub local: Option<SocketAddr>,
     /// The client's own.
     pub peer: Option<SocketAddr>,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// What it proves of the client.
+    pub proof: Proof,
 }
 
 /// How connections are treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// How long a new connection may say nothing.
     pub first_byte_timeout: Duration,
@@ -51,6 +59,10 @@ pub struct Options {
     pub header_timeout: Duration,
     /// Send header names in title case, and keep the case of those that pass through.
     pub title_case_headers: bool,
+    /// What TLS is spoken with; what is put in its place is for new connections. Without it, they are plain.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for Options {
@@ -60,6 +72,9 @@ impl Default for Options {
             // Longer than the minute for which common clients keep idle connections, so that they close first.
             header_timeout: Duration::from_secs(75),
             title_case_headers: false,
+            tls: None,
+            // Two round trips to the other side of the world, and a packet lost on each.
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -115,7 +130,7 @@ where
     type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        (self.on_request)(&mut request, self.ends);
+        (self.on_request)(&mut request, self.ends.clone());
         let mut service = self.service.borrow_mut();
         // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
         let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
@@ -150,6 +165,38 @@ where
         }
         Poll::Ready(Ok(answer))
     }
+}
+
+/// Serves a connection that speaks TLS, as [`run`] does a plain one.
+pub(super) async fn run_secured<I, S, B, F>(
+    stream: I,
+    mut ends: Connection,
+    tls: Arc<ServerConfig>,
+    service: S,
+    on_request: Arc<F>,
+    options: &Options,
+    mut drain: Drain,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
+{
+    let mut securing = Box::pin(secure(stream, tls, options.handshake_timeout));
+    let secured = tokio::select! {
+        secured = &mut securing => secured,
+        () = drain.started() => timeout(LAST_REQUEST, &mut securing).await.ok().flatten(),
+    };
+    drop(securing);
+    let Some((stream, certificate)) = secured else {
+        return;
+    };
+    ends.tls = true;
+    ends.proof.certificate = certificate;
+    run(stream, ends, service, on_request, options, drain).await;
 }
 
 /// Serves a connection until either side ends it; once the drain has started, until its open requests are answered.

@@ -1,7 +1,8 @@
 //! Listeners: binding, accepting, one task a connection, and an orderly end.
 //!
 //! Everything is bound before anything is served: [`Bound::bind`] first, [`serve`] later. What is served is any
-//! Tower service; this room knows nothing of what it does.
+//! Tower service; this room knows nothing of what it does, but what a connection proves of its client is told in the
+//! words of the proxy, which asks.
 
 mod accept;
 mod bind;
@@ -12,6 +13,7 @@ mod preface;
 mod seldom;
 #[cfg_attr(not(unix), path = "signal/elsewhere.rs")]
 mod signal;
+mod tls;
 
 pub use accept::serve;
 pub use bind::{BindError, Bound};

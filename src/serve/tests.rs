@@ -14,13 +14,13 @@ use tokio::{
 use tower::service_fn;
 
 use super::*;
-use crate::config::checked::Bind;
+use crate::config::checked::{Access, Bind};
 
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
 /// Says over which version and from where it was asked.
 async fn echo(request: Request<Incoming>) -> Answer {
-    let ends = request.extensions().get::<Connection>().copied().unwrap();
+    let ends = request.extensions().get::<Connection>().cloned().unwrap();
     let text = format!("{:?} {}", request.version(), ends.local.is_some());
     Ok(Response::builder()
         .header("x-some-header", "1")
@@ -109,6 +109,37 @@ async fn a_unix_socket_is_for_its_owner_alone_and_goes_away() {
     switch.start();
     server.await.unwrap();
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_unix_socket_can_be_for_others_and_tells_who_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("main.sock");
+    let access = |mode| Access {
+        mode,
+        ..Access::default()
+    };
+    let bound = Bound::bind_for(&Bind::Unix(path.clone()), access(0o666)).await.unwrap();
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o666);
+    bound.set_access(access(0o640)).unwrap();
+    assert_eq!(mode(), 0o640);
+    assert_eq!(
+        std::fs::read_dir(place.path()).unwrap().count(),
+        1,
+        "nothing else is left"
+    );
+
+    let proof = service_fn(|request: Request<Incoming>| async move {
+        let process = request.extensions().get::<Connection>().unwrap().proof.process.unwrap();
+        Answer::Ok(Response::new(process.user.to_string().into()))
+    });
+    let (_switch, drain) = Switch::new();
+    tokio::spawn(serve(bound, proof, leave_ends, Options::default(), drain));
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(CLOSE).await.unwrap();
+    let user = rustix::process::geteuid().as_raw();
+    assert!(read_all(stream).await.ends_with(&format!("\r\n\r\n{user}")));
 }
 
 #[tokio::test]

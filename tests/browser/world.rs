@@ -123,7 +123,8 @@ impl World {
             request.extensions_mut().insert(proxy::Connection {
                 local: proxy::Address::Tcp(ends.local.unwrap()),
                 peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: false,
+                tls: ends.tls,
+                proof: ends.proof,
             });
         };
         let stack = Recorded {

@@ -117,7 +117,8 @@ pub(crate) fn run(file: PathBuf) {
             request.extensions_mut().insert(proxy::Connection {
                 local: proxy::Address::Tcp(ends.local.unwrap()),
                 peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: false,
+                tls: ends.tls,
+                proof: ends.proof,
             });
         };
         serve::serve(bound, stack, describe, serve::Options::default(), drain).await;

@@ -19,17 +19,18 @@ fn every_block_of_yaml_is_a_good_config() {
             .map(|(name, _)| (name.to_owned(), "value".to_owned()))
             .collect();
         let (text, below) = (block.text.clone(), block.note("over").unwrap_or("{}").to_owned());
-        let authority = rcgen::generate_simple_self_signed(["api.example".into()])
-            .unwrap()
-            .cert
-            .pem();
+        let made = rcgen::generate_simple_self_signed(["api.example".into()]).unwrap();
+        let authority = made.cert.pem() + &made.signing_key.serialize_pem();
         let surroundings = Surroundings {
             env,
             read: Box::new(move |path| match path.extension().and_then(|end| end.to_str()) {
                 Some("yaml") if path.starts_with("below.yaml") => Ok(below.clone().into_bytes()),
                 Some("yaml") => Ok(text.clone().into_bytes()),
                 Some("pem") => Ok(authority.clone().into_bytes()),
-                _ => Ok(b"a secret of more than thirty-two characters".to_vec()),
+                _ if path.starts_with("/etc/passwd") || path.starts_with("/etc/group") => {
+                    Ok(b"erp:x:1001:\ncron:x:1002:\n".to_vec())
+                }
+                _ => Ok(b"a-secret-of-more-than-thirty-two-characters".to_vec()),
             }),
         };
         let loaded = config::load(&["below.yaml".into(), "bearerd.yaml".into()], &surroundings);

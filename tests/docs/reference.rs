@@ -248,8 +248,11 @@ fn the_page_is_the_schemas() {
 
 /// Where each definition with defaults stands, in a config that has it: the rest is around it.
 const PLACES: &[(&str, &str, &str)] = &[
-    ("Listener", "listeners.a", "listeners: { a: { bind: '127.0.0.1:0' } }"),
-    ("Probes", "probes", "probes: { bind: '127.0.0.1:0' }"),
+    (
+        "Listener",
+        "listeners.a",
+        "listeners: { a: { bind: 'unix:/a.sock', callers: { b: { key: 0123456789abcdef } } } }",
+    ),
     ("State", "state", "state: { url: 'redis://127.0.0.1' }"),
     (
         "Upstream",

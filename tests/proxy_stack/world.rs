@@ -137,6 +137,7 @@ fn route(name: &str, credential: Option<&str>) -> checked::Route {
         path: None,
         methods: vec![],
         allow: vec![],
+        callers: vec![],
         upstream: "api".parse().unwrap(),
         credential: credential.map(|name| name.parse().unwrap()),
         subject_headers: vec![],
@@ -203,12 +204,7 @@ pub(crate) fn router(upstream: SocketAddr) -> Router {
         client,
         base,
     };
-    let listener = checked::Listener {
-        bind: checked::Bind::Tcp(([127, 0, 0, 1], 0).into()),
-        hosts: vec![],
-        expose: false,
-        title_case_headers: false,
-    };
+    let listener = checked::Listener::at(checked::Bind::Tcp(([127, 0, 0, 1], 0).into()));
     Router::new(
         &"main".parse().unwrap(),
         &listener,
@@ -250,6 +246,7 @@ pub(crate) async fn listen(upstream: SocketAddr) -> World {
                 local: Address::Tcp(address),
                 peer: Address::Tcp(peer),
                 tls: false,
+                proof: bearerd::proxy::Proof::default(),
             };
             let stack = stack.clone();
             let service = service_fn(move |mut request: Request<Incoming>| {

@@ -220,7 +220,8 @@ impl Bearerd {
             request.extensions_mut().insert(proxy::Connection {
                 local: proxy::Address::Tcp(ends.local.unwrap()),
                 peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: false,
+                tls: ends.tls,
+                proof: ends.proof,
             });
         };
         serving.spawn(serve::serve(bound, stack, describe, serve::Options::default(), drain));

@@ -78,6 +78,47 @@ async fn what_differs_starts_anew_and_nothing_else() {
     assert_eq!((moved.added.len(), moved.ended.len()), (1, 1));
 }
 
+/// A config whose listener speaks TLS with a certificate that is made for it; `DIR` is where that is.
+fn secured(folder: &std::path::Path, settings: &str) -> Config {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = rcgen::CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    std::fs::write(folder.join("own.pem"), made.pem() + &key.serialize_pem()).unwrap();
+    let main = "bind: \"127.0.0.1:8080\", tls: { cert: DIR/own.pem, key: DIR/own.pem }";
+    let text = BASE.replace("bind: \"127.0.0.1:8080\"", &format!("{main}{settings}"));
+    let path = folder.join("bearerd.yaml");
+    std::fs::write(&path, text.replace("DIR", folder.to_str().unwrap())).unwrap();
+    let surroundings = Surroundings {
+        env: BTreeMap::new(),
+        read: Box::new(|path| std::fs::read(path)),
+    };
+    let loaded = config::load(&[path], &surroundings);
+    loaded.unwrap_or_else(|faults| panic!("{faults}")).config
+}
+
+#[tokio::test]
+async fn another_certificate_is_put_in_and_callers_come_and_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::build(secured(folder.path(), ""), Clock::manual())
+        .await
+        .unwrap();
+    let main: ListenerName = "main".parse().unwrap();
+    let acceptor = program.acceptor(&main).unwrap();
+    let before = acceptor.load_full();
+    let plan = program
+        .plan(secured(folder.path(), ", callers: { erp: { key: 0123456789abcdef } }"))
+        .unwrap();
+    assert_eq!(plan.change.to_string(), "listeners with another certificate: main");
+    assert!(plan.added.is_empty() && plan.ended.is_empty());
+    program.follow(plan).unwrap();
+    assert!(!Arc::ptr_eq(&before, &acceptor.load_full()));
+    // From TLS to none another way of accepting is needed.
+    let plain = program.plan(loaded(BASE)).unwrap();
+    assert_eq!((plain.added.len(), plain.ended.len()), (1, 1));
+}
+
 #[tokio::test]
 async fn a_plan_is_followed_and_what_is_gone_is_forgotten() {
     let mut program = program().await;

@@ -50,7 +50,7 @@ impl Running {
         let mut sockets = serving
             .bind(wanted, program.probes.as_ref(), program.admin.as_ref())
             .await?;
-        serving.serve(stacks, &mut sockets);
+        serving.serve(stacks, &mut sockets, &program);
         serving.watch(program.probes.as_ref(), program.admin.as_ref(), sockets, &watching);
         serving.warn_of_unused();
         Ok(Self {
@@ -98,10 +98,12 @@ impl Running {
         let sockets = self.serving.bind(wanted, plan.probes(), plan.admin()).await;
         let mut sockets = sockets.map_err(Refused::of)?;
         // From here on nothing waits.
-        let (ended, change) = (plan.ended.clone(), plan.change.to_string());
+        let (ended, reowned) = (plan.ended.clone(), plan.reowned.clone());
+        let change = plan.change.to_string();
         let stacks = self.program.follow(plan).map_err(Refused::of)?;
         self.serving.end(&ended);
-        self.serving.serve(stacks, &mut sockets);
+        self.serving.serve(stacks, &mut sockets, &self.program);
+        self.serving.reown(&reowned);
         let (probes, admin) = (self.program.probes.as_ref(), self.program.admin.as_ref());
         self.serving.watch(probes, admin, sockets, &self.watching);
         Ok(change)

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     admin::{Admin, LocalAddress, Probes},
-    config::checked::{Bind, Listener},
+    assemble::Program,
+    config::checked::{Access, Bind, Listener},
     name::ListenerName,
     proxy::{self, Stack},
     serve::{self, Bound, Connection, Drain, Switch},
@@ -68,13 +69,16 @@ impl Serving {
     ) -> Result<Sockets, Failure> {
         let mut listeners = BTreeMap::new();
         for (name, listener) in added {
-            listeners.insert(name.clone(), self.find(name.as_str(), &listener.bind).await?);
+            listeners.insert(
+                name.clone(),
+                self.find(name.as_str(), &listener.bind, listener.access).await?,
+            );
         }
         let mut others = [None, None];
         let wanted = [("probes", probes, &self.probes), ("admin", admin, &self.admin)];
         for (socket, (name, bind, open)) in others.iter_mut().zip(wanted) {
             if let Some(bind) = bind.filter(|bind| open.as_ref().is_none_or(|open| open.bind != **bind)) {
-                *socket = Some(self.find(name, bind).await?);
+                *socket = Some(self.find(name, bind, Access::default()).await?);
             }
         }
         let [probes, admin] = others;
@@ -85,7 +89,7 @@ impl Serving {
         })
     }
 
-    async fn find(&self, name: &str, bind: &Bind) -> Result<Bound, Failure> {
+    async fn find(&self, name: &str, bind: &Bind, access: Access) -> Result<Bound, Failure> {
         if let Some(handed) = self.handed.iter().find(|handed| handed.address() == bind) {
             return Ok(handed.clone());
         }
@@ -103,7 +107,7 @@ impl Serving {
         if let Some(known) = known.filter(|known| known.bind == *bind) {
             return Ok(known.bound.clone());
         }
-        let bound = Bound::bind(bind).await;
+        let bound = Bound::bind_for(bind, access).await;
         bound.map_err(|error| Failure::Failed(format!("listener {name}: {error}")))
     }
 
@@ -127,23 +131,41 @@ impl Serving {
         }
     }
 
-    /// Serves what a plan added.
-    pub(super) fn serve(&mut self, stacks: Vec<(Listener, ListenerName, Stack)>, sockets: &mut Sockets) {
+    /// Lets others connect to these listeners than before.
+    pub(super) fn reown(&self, reowned: &[(ListenerName, Access)]) {
+        for (name, access) in reowned {
+            if let Some(open) = self.listeners.get(name) {
+                give(name, &open.bound, *access);
+            }
+        }
+    }
+
+    /// Serves what a plan added to this program.
+    pub(super) fn serve(
+        &mut self,
+        stacks: Vec<(Listener, ListenerName, Stack)>,
+        sockets: &mut Sockets,
+        program: &Program,
+    ) {
         for (listener, name, stack) in stacks {
             // Each was bound under its name.
             let Some(bound) = sockets.listeners.remove(&name) else {
                 continue;
             };
+            // It may have been handed on.
+            give(&name, &bound, listener.access);
             tracing::info!(listener = %name, address = %shown(bound.address()), "listening");
             let options = serve::Options {
                 title_case_headers: listener.title_case_headers,
+                tls: program.acceptor(&name),
                 ..serve::Options::default()
             };
             let describe = |request: &mut Request<_>, ends: Connection| {
                 request.extensions_mut().insert(proxy::Connection {
                     local: ends.local.map_or(proxy::Address::Unix, proxy::Address::Tcp),
                     peer: ends.peer.map_or(proxy::Address::Unix, proxy::Address::Tcp),
-                    tls: false,
+                    tls: ends.tls,
+                    proof: ends.proof,
                 });
             };
             let (switch, drain) = Switch::new();
@@ -238,6 +260,17 @@ impl Open {
             bound: bound.clone(),
             _switch: switch,
         }
+    }
+}
+
+/// What can't be given is told: the socket was bound before, and is its owner's alone then.
+fn give(name: &ListenerName, bound: &Bound, access: Access) {
+    if let Err(error) = bound.set_access(access) {
+        tracing::error!(
+            listener = %name,
+            %error,
+            "the mode, owner or group of its socket can't be changed: restart bearerd, or set them back"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 use super::{Check, entries};
 use crate::{
     config::{
-        checked::{Bind, Listener, Log, LogFormat},
+        checked::{Access, Bind, Listener, Log, LogFormat},
         node::KeyPath,
         raw::{self, Entries, Field, Text},
     },
@@ -63,7 +63,7 @@ impl Check<'_> {
         }
     }
 
-    fn guard_bind(&self, bind: &Bind, expose: bool, at: &KeyPath) {
+    fn guard_bind(&self, bind: &Bind, expose: bool, hint: &str, at: &KeyPath) {
         if let Bind::Tcp(address) = bind
             && !address.ip().to_canonical().is_loopback()
             && !expose
@@ -71,22 +71,60 @@ impl Check<'_> {
             self.fault(
                 &at.key("bind"),
                 "this address is not loopback, so others than this host could use the credentials".into(),
-                Some("bind to 127.0.0.1, or say `expose: true`".into()),
+                Some(hint.into()),
             );
         }
+    }
+
+    /// Who may connect to a Unix socket.
+    fn access(&self, raw: &raw::Listener, bind: Option<&Bind>, at: &KeyPath) -> Access {
+        let given = [("mode", &raw.mode), ("owner", &raw.owner), ("group", &raw.group)];
+        if matches!(bind, Some(Bind::Tcp(_)))
+            && let Some((name, _)) = given.iter().find(|(_, field)| !field.is_absent())
+        {
+            self.fault_at_key(
+                &at.key(name),
+                "only a Unix socket has a mode and an owner".into(),
+                Some("bind the listener to one: `unix:/run/bearerd/main.sock`".into()),
+            );
+            return Access::default();
+        }
+        let mode = match &raw.mode {
+            Field::Absent => None,
+            field => self.mode(field, &at.key("mode")),
+        };
+        let id = |field: &Field<Text>, id: &dyn Fn(&Field<Text>) -> Option<u32>| match field {
+            Field::Absent => None,
+            field => id(field),
+        };
+        Access {
+            mode: mode.unwrap_or(Access::default().mode),
+            owner: id(&raw.owner, &|field| self.user_id(field, &at.key("owner"))),
+            group: id(&raw.group, &|field| self.group_id(field, &at.key("group"))),
+        }
+    }
+
+    fn mode(&self, field: &Field<Text>, at: &KeyPath) -> Option<u32> {
+        let text = self.text(field, at)?;
+        let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let mode = u32::from_str_radix(&text, 8)
+            .ok()
+            .filter(|mode| is_octal && *mode <= 0o777);
+        if mode.is_none() {
+            self.fault(
+                at,
+                "this is no mode of a file in octal digits".into(),
+                Some("such as `0660`: the owner and the group may connect".into()),
+            );
+        }
+        mode
     }
 
     pub(super) fn listeners(&self, section: &Field<Entries<raw::Listener>>) -> BTreeMap<ListenerName, Listener> {
         let mut listeners = BTreeMap::new();
         if entries(section).is_empty() {
             if let Ok(name) = "main".parse() {
-                let listener = Listener {
-                    bind: Bind::Tcp(([127, 0, 0, 1], 8080).into()),
-                    hosts: Vec::new(),
-                    expose: false,
-                    title_case_headers: false,
-                };
-                listeners.insert(name, listener);
+                listeners.insert(name, Listener::at(Bind::Tcp(([127, 0, 0, 1], 8080).into())));
             }
             return listeners;
         }
@@ -95,9 +133,20 @@ impl Check<'_> {
             let name = self.name(name, &at);
             let bind = self.bind(&raw.bind, &at);
             let expose = self.flag(&raw.expose, false);
+            let tls = raw.tls.given().map(|raw| self.listener_tls(raw, &at.key("tls")));
+            let callers = self.callers(raw, bind.as_ref(), tls.as_ref().and_then(Option::as_ref), &at);
+            // Those that could not be read are at fault themselves.
+            let asks_for_certificates = raw.tls.given().is_some_and(|tls| !tls.client_ca.is_absent());
+            let knows_callers = !raw.callers.is_absent() || asks_for_certificates;
             if let Some(bind) = &bind {
-                self.guard_bind(bind, expose, &at);
+                self.guard_bind(
+                    bind,
+                    expose || knows_callers,
+                    "bind to 127.0.0.1, name who may call under `callers`, or say `expose: true`",
+                    &at,
+                );
             }
+            let access = self.access(raw, bind.as_ref(), &at);
             let hosts = raw.hosts.given().map_or(&[][..], |hosts| hosts);
             let hosts = hosts.iter().enumerate();
             let hosts = hosts
@@ -106,9 +155,12 @@ impl Check<'_> {
             if let (Some(name), Some(bind)) = (name, bind) {
                 let listener = Listener {
                     bind,
+                    access,
                     hosts,
                     expose,
                     title_case_headers: self.flag(&raw.title_case_headers, false),
+                    tls: tls.flatten(),
+                    callers,
                 };
                 listeners.insert(name, listener);
             }
@@ -150,7 +202,8 @@ impl Check<'_> {
         let raw = field.given()?;
         let at = KeyPath::of(["probes"]);
         let bind = self.bind(&raw.bind, &at)?;
-        self.guard_bind(&bind, self.flag(&raw.expose, false), &at);
+        let expose = self.flag(&raw.expose, false);
+        self.guard_bind(&bind, expose, "bind to 127.0.0.1, or say `expose: true`", &at);
         Some(bind)
     }
 

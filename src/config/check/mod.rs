@@ -2,6 +2,7 @@
 
 mod body;
 mod browser;
+mod callers;
 mod credential;
 mod fingerprint;
 mod grant;

@@ -12,11 +12,12 @@ use super::{Check, entries, names, upstream::NO_CREDENTIAL};
 use crate::{
     config::{
         checked::{Allow, AllowSegment, Credential, Route, Upstream},
+        fault::suggestion,
         node::KeyPath,
         raw::{self, Field, Text},
         resolve::Allowed,
     },
-    name::{CredentialName, ListenerName, RouteName, UpstreamName},
+    name::{CallerName, CredentialName, ListenerName, RouteName, UpstreamName},
     template::{Scope, Template},
 };
 
@@ -38,6 +39,10 @@ impl Check<'_> {
             listeners: known_listeners,
             upstreams: names(&raw.upstreams),
             credentials: names(&raw.credentials),
+            callers: entries(&raw.listeners)
+                .iter()
+                .map(|(name, listener)| (name.clone(), names(&listener.callers)))
+                .collect(),
         };
         let mut routes = Vec::new();
         for (name, route) in entries(&raw.routes) {
@@ -77,6 +82,7 @@ impl Check<'_> {
         };
         let methods = self.methods(&raw.methods, &at.key("methods"));
         let allow = self.allow(&raw.allow, &at.key("allow"));
+        let callers = self.callers_of(&raw.callers, listener.as_ref(), known, &at.key("callers"));
         if raw.upstream.is_absent() {
             self.fault_at_key(
                 at,
@@ -111,6 +117,7 @@ impl Check<'_> {
             path: path?,
             methods,
             allow,
+            callers,
             upstream: upstream?,
             credential,
             subject_headers,
@@ -209,6 +216,45 @@ impl Check<'_> {
             .collect()
     }
 
+    /// Who may use a route: each is known to a listener of it.
+    fn callers_of(
+        &self,
+        field: &Field<Vec<Field<Text>>>,
+        listener: Option<&ListenerName>,
+        known: &Known,
+        at: &KeyPath,
+    ) -> Vec<CallerName> {
+        let Some(texts) = field.given() else { return Vec::new() };
+        if texts.is_empty() {
+            self.fault(
+                at,
+                "with no caller named, nobody could use this route".into(),
+                Some("name one of its listener's `callers`, or leave this out".into()),
+            );
+        }
+        let listeners = known.callers.iter();
+        let callers: BTreeSet<&String> = listeners
+            .filter(|(name, _)| listener.is_none_or(|wanted| wanted.as_str() == name.as_str()))
+            .flat_map(|(_, callers)| callers)
+            .collect();
+        let named = texts.iter().enumerate().filter_map(|(nth, text)| {
+            let at = at.item(nth);
+            let name = self.text(text, &at)?;
+            if !callers.contains(&name) {
+                self.fault(
+                    &at,
+                    "no listener of this route has a caller of that name".into(),
+                    suggestion(&name, callers.iter().map(|name| name.as_str()))
+                        .or_else(|| Some("name it: `listeners: { NAME: { callers: { … } } }`".into())),
+                );
+                return None;
+            }
+            // One that is known and malformed is a fault where it was given.
+            name.parse().ok()
+        });
+        named.collect()
+    }
+
     /// The header fields that a credential's subject reads; what it reads of the path must be captured.
     fn subject_of(&self, credential: &Credential, captured: &BTreeSet<&str>, at: &KeyPath) -> Vec<HeaderName> {
         let mut headers: Vec<HeaderName> = Vec::new();
@@ -304,6 +350,8 @@ struct Known {
     listeners: BTreeSet<String>,
     upstreams: BTreeSet<String>,
     credentials: BTreeSet<String>,
+    /// Of each listener.
+    callers: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Whether a path has no empty and no dot segments, and nothing that ends a path.

@@ -5,7 +5,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject
 
 use super::Check;
 use crate::config::{
-    checked::Tls,
+    checked::{ListenerTls, Tls},
     node::KeyPath,
     raw::{self, Field, Text},
 };
@@ -58,7 +58,7 @@ impl Check<'_> {
                 let key = self.private_key(client_key, &at.key("client_key"));
                 tls.client = chain
                     .zip(key)
-                    .filter(|(chain, key)| self.belong_together(chain, key, &at.key("client_key")));
+                    .filter(|(chain, key)| self.belong_together(chain, key, "client_cert", &at.key("client_key")));
             }
             (cert_absent, _) => {
                 let (given, missing) = if cert_absent {
@@ -74,6 +74,29 @@ impl Check<'_> {
             }
         }
         tls
+    }
+
+    /// What a listener speaks TLS with.
+    pub(super) fn listener_tls(&self, raw: &raw::ListenerTls, at: &KeyPath) -> Option<ListenerTls> {
+        for (name, field) in [("cert", &raw.cert), ("key", &raw.key)] {
+            if field.is_absent() {
+                self.fault_at_key(
+                    at,
+                    format!("`{name}` is missing"),
+                    Some("give `cert` and `key`; both may name the same file".into()),
+                );
+            }
+        }
+        let chain = self.certificates(&raw.cert, &at.key("cert"));
+        let key = self.private_key(&raw.key, &at.key("key"));
+        let (chain, key) = chain
+            .zip(key)
+            .filter(|(chain, key)| self.belong_together(chain, key, "cert", &at.key("key")))?;
+        let client_ca = match &raw.client_ca {
+            Field::Absent => Vec::new(),
+            field => self.authorities(field, &at.key("client_ca"))?,
+        };
+        Some(ListenerTls { chain, key, client_ca })
     }
 
     /// Certificates that others can be verified with.
@@ -92,7 +115,13 @@ impl Check<'_> {
     }
 
     /// Whether a key is the first certificate's, as rustls will ask when it is used.
-    fn belong_together(&self, chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>, at: &KeyPath) -> bool {
+    fn belong_together(
+        &self,
+        chain: &[CertificateDer<'static>],
+        key: &PrivateKeyDer<'static>,
+        cert: &str,
+        at: &KeyPath,
+    ) -> bool {
         let Ok(signer) = aws_lc_rs::sign::any_supported_type(key) else {
             self.fault(
                 at,
@@ -107,7 +136,7 @@ impl Check<'_> {
             Err(rustls::Error::InconsistentKeys(_)) => {
                 self.fault(
                     at,
-                    "this is not the key of the first certificate in `client_cert`".into(),
+                    format!("this is not the key of the first certificate in `{cert}`"),
                     Some("give the key that the certificate was issued for, and put that certificate first".into()),
                 );
                 false
@@ -115,7 +144,7 @@ impl Check<'_> {
             Err(_) => {
                 self.fault(
                     at,
-                    "the first certificate in `client_cert` can't be used".into(),
+                    format!("the first certificate in `{cert}` can't be used"),
                     Some("it is to be an X.509 certificate, version 3".into()),
                 );
                 false

@@ -55,6 +55,61 @@ pub struct Listener {
     /// Sends header names in title case, for applications that compare them by case.
     #[schemars(extend("default" = false))]
     pub title_case_headers: Field<bool>,
+    /// Speaks TLS (HTTP/2 and HTTP/1.1) with this certificate. Absent: plain HTTP.
+    pub tls: Field<ListenerTls>,
+    /// Who may call, by name. Absent: everybody who can connect.
+    pub callers: Field<Entries<Caller>>,
+    /// The header field that callers' keys stand in; in `authorization` it is `Bearer KEY`.
+    #[schemars(extend("default" = "x-bearerd-key"))]
+    pub key_header: Field<Text>,
+    /// The mode of its Unix socket, in octal digits.
+    #[schemars(extend("default" = "0600"))]
+    pub mode: Field<Text>,
+    /// The owner of its Unix socket: a name of `/etc/passwd`, or a number. Absent: the user that
+    /// bearerd runs as.
+    pub owner: Field<Text>,
+    /// The group of its Unix socket: a name of `/etc/group`, or a number. Absent: the one that the system gives it.
+    pub group: Field<Text>,
+}
+
+/// What a listener speaks TLS with.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenerTls {
+    /// A PEM file with its certificate and those that lead to an authority. Required.
+    pub cert: Field<Text>,
+    /// A PEM file with the certificate's private key. Required.
+    pub key: Field<Text>,
+    /// A PEM file of the authorities of client certificates. Without `callers`, each connection must have one. Absent:
+    /// none is asked for.
+    pub client_ca: Field<Text>,
+}
+
+/// A caller of a listener: what it shows to prove that it is the one, which is one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Caller {
+    /// A key of at least 16 random characters, which it sends with each request. Absent: it has none.
+    pub key: Field<Text>,
+    /// A client certificate, of an authority of `tls.client_ca`. Absent: it has none.
+    pub certificate: Field<ClientCertificate>,
+    /// The user that it runs as on this machine: a name of `/etc/passwd`, or a number. For Unix sockets. Absent: any.
+    pub user: Field<Text>,
+    /// The effective group that it runs as on this machine: a name of `/etc/group`, or a number. For Unix sockets. Absent:
+    /// any.
+    pub group: Field<Text>,
+}
+
+/// A client certificate: what tells it from others, which is one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientCertificate {
+    /// A DNS name among its subject alternative names. Absent: any.
+    pub dns: Field<Text>,
+    /// A URI among its subject alternative names, such as `spiffe://shop.example/batch`. Absent: any.
+    pub uri: Field<Text>,
+    /// The SHA-256 digest of the certificate, in hexadecimal digits, with or without colons. Absent: any.
+    pub sha256: Field<Text>,
 }
 
 /// The probes listener.
@@ -271,6 +326,8 @@ pub struct Route {
     pub methods: Field<Vec<Field<Text>>>,
     /// What may be called: `GET /api/**`, `POST /graphql`, `* /v1/*`. Absent: everything.
     pub allow: Field<Vec<Field<Text>>>,
+    /// Who may use it, of its listeners' `callers`. Absent: everybody who may call.
+    pub callers: Field<Vec<Field<Text>>>,
     /// Where it goes. Required.
     pub upstream: Field<Text>,
     /// With which credential, instead of the upstream's; `none` is without. Absent: the upstream's.

@@ -3,12 +3,18 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
 /// Removes the caller's `authorization`, always, and every value of the placement's own field.
+pub fn strip_headers(headers: &mut HeaderMap, own: Option<&HeaderName>) {
+    headers.remove(AUTHORIZATION);
+    if let Some(own) = own {
+        strip_field(headers, own);
+    }
+}
+
+/// Removes every value of a field.
 ///
 /// Servers that hand headers on as CGI variables (RFC 3875 §4.1.18) can't tell `x_session` from `x-session`, so
 /// both go.
-pub fn strip_headers(headers: &mut HeaderMap, own: Option<&HeaderName>) {
-    headers.remove(AUTHORIZATION);
-    let Some(own) = own else { return };
+pub fn strip_field(headers: &mut HeaderMap, own: &HeaderName) {
     headers.remove(own);
     if own.as_str().contains(['-', '_']) {
         let alike: Vec<HeaderName> = headers.keys().filter(|name| reads_alike(name, own)).cloned().collect();

@@ -34,6 +34,7 @@ pub(super) fn cleaned(body: Body, entry: &Entry) -> Body {
         .iter()
         .chain(ours)
         .chain(placed)
+        .chain(&entry.key_header)
         .cloned()
         .collect();
     Cleaned { body, closed }.boxed_unsync()
@@ -83,6 +84,7 @@ impl http_body::Body for Cleaned {
 mod tests {
     use super::*;
     use crate::{
+        config::checked,
         credential::placement::Placement,
         proxy::fixtures::{self, header, route, spec},
         template::{Part, Template},
@@ -100,7 +102,14 @@ mod tests {
         route.credential = Some(session.name.clone());
         route.subject_headers = vec![HeaderName::from_static("x-user")];
         route.headers = vec![header("x-ours", vec![Part::Written("1".into())])];
-        let router = fixtures::router(&[route], vec![session]).unwrap();
+        let callers = checked::Callers {
+            key_header: HeaderName::from_static("x-key"),
+            each: vec![checked::Caller {
+                name: "erp".parse().unwrap(),
+                shows: checked::Shown::Key(checked::KeyDigest::of(b"0123456789abcdef")),
+            }],
+        };
+        let router = fixtures::router_of(Some(callers), &[route], vec![session]).unwrap();
         let entry = router.find(None, &Method::POST, "/").unwrap().entry;
 
         let mut trailers = HeaderMap::new();
@@ -110,6 +119,8 @@ mod tests {
             "x_session",
             "x-user",
             "x-ours",
+            "x-key",
+            "x_key",
             "proxy-authorization",
             "x-sum",
         ] {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::proxy::fixtures;
+use crate::{config::checked, proxy::fixtures};
 use http::{Request, Version, header::HOST};
 
 fn router() -> Router {
@@ -17,6 +17,7 @@ fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> Inbound<()> {
         local: Address::Tcp("172.17.0.2:8080".parse().unwrap()),
         peer: Address::Tcp("172.17.0.1:50000".parse().unwrap()),
         tls: false,
+        proof: Proof::default(),
     };
     Inbound::new(request, Some(Arc::new(connection)))
 }
@@ -106,6 +107,50 @@ fn pages_of_other_sites_are_refused() {
         ("origin", "null"),
     ];
     assert_eq!(code(&request("/", &two)), Some("browser_refused"));
+}
+
+#[test]
+fn law_8_a_callers_key_is_taken_off_however_it_is_written() {
+    let callers = Callers {
+        key_header: HeaderName::from_static("x-bearerd-key"),
+        each: vec![checked::Caller {
+            name: "erp".parse().unwrap(),
+            shows: checked::Shown::Key(checked::KeyDigest::of(b"0123456789abcdef")),
+        }],
+    };
+    let listener = "main".parse().unwrap();
+    let key = ("x-bearerd-key", "0123456789abcdef");
+    let mut known = request(
+        "/",
+        &[
+            key,
+            ("x_bearerd_key", "0123"),
+            ("x-bearerd_key", "4567"),
+            ("authorization", "Bearer user"),
+        ],
+    );
+    assert_eq!(recognise(&mut known, &listener, &callers).unwrap().as_str(), "erp");
+    let left: Vec<_> = known.request.headers().keys().map(HeaderName::as_str).collect();
+    assert_eq!(left, ["authorization"], "which a subject may be read from");
+    let error = recognise(&mut request("/", &[]), &listener, &callers).unwrap_err();
+    assert_eq!(error.code().as_str(), "caller_unknown");
+    assert_eq!(error.answer().headers()["www-authenticate"], "BearerdKey");
+}
+
+#[test]
+fn over_tls_origins_are_of_https() {
+    let connection = Connection {
+        local: Address::Tcp("127.0.0.1:8443".parse().unwrap()),
+        peer: Address::Tcp("127.0.0.1:50000".parse().unwrap()),
+        tls: true,
+        proof: Proof::default(),
+    };
+    let of = |origin| {
+        let plain = request("/", &[("host", "localhost:8443"), ("origin", origin)]);
+        code(&Inbound::new(plain.request, Some(Arc::new(connection.clone()))))
+    };
+    assert_eq!(of("https://localhost:8443"), None);
+    assert_eq!(of("http://localhost:8443"), Some("browser_refused"));
 }
 
 #[test]

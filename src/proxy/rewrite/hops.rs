@@ -105,12 +105,14 @@ mod tests {
             local: Address::Unix,
             peer: peer.map_or(Address::Unix, |peer| Address::Tcp(peer.parse().unwrap())),
             tls: false,
+            proof: Default::default(),
         };
         let inbound = Inbound::new(Request::new(()), Some(connection.into()));
         inbound.exchange.found_caller(Caller {
             scheme: "http",
             authority: Some("localhost:8080".parse().unwrap()),
             host: Some("localhost".into()),
+            name: None,
         });
         let told = Told { forwarded, via };
         tell(&mut headers, told, Version::HTTP_2, &inbound.exchange);

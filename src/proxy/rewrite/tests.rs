@@ -25,6 +25,7 @@ async fn through(
         scheme: "http",
         authority: Some("localhost:8080".parse().unwrap()),
         host: Some("localhost".into()),
+        name: None,
     });
     let seen = Arc::new(std::sync::Mutex::new(None));
     let (keep, response) = (seen.clone(), response.body(()).unwrap());

@@ -13,7 +13,7 @@ use crate::{
     config::checked::{Allow, BaseUrl, Told},
     manager::Manager,
     metrics::RouteCounts,
-    name::{RouteName, UpstreamName},
+    name::{CallerName, RouteName, UpstreamName},
     proxy::{ProxyError, limits::Limits},
     template::Template,
     upstream::Client,
@@ -59,6 +59,10 @@ pub struct Entry {
     pub token_timeout: Duration,
     /// Where its requests are counted, once there was one.
     pub counts: OnceLock<Arc<RouteCounts>>,
+    /// Where its listener's callers show their keys, if they have some.
+    pub key_header: Option<HeaderName>,
+    /// Who may use it; empty is everybody who may call.
+    pub(super) callers: Vec<CallerName>,
     pub(super) allow: Vec<Allow>,
     pub(super) closed: Arc<[Closed]>,
     /// Its path pattern, with the names of the captures that its credential's subject reads, if it reads any.
@@ -85,6 +89,16 @@ impl Entry {
             }
         }
         Some(shown.join("/"))
+    }
+
+    /// Whether this caller may use it.
+    pub(super) fn is_for(&self, caller: Option<&CallerName>) -> Result<(), ProxyError> {
+        if self.callers.is_empty() || caller.is_some_and(|caller| self.callers.contains(caller)) {
+            return Ok(());
+        }
+        Err(ProxyError::NotForCaller {
+            route: self.name.clone(),
+        })
     }
 
     /// Whether some paths and methods are closed to callers by a list.

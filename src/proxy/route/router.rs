@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use super::{
     closed::Closed,
@@ -68,6 +68,7 @@ pub struct Router {
     by_host: HashMap<String, Prefixes>,
     any_host: Prefixes,
     reads_paths: bool,
+    callers: Option<Arc<checked::Callers>>,
 }
 
 #[derive(Default)]
@@ -95,6 +96,7 @@ impl Router {
         {
             hosts.insert(address.ip().to_canonical().to_string());
         }
+        let key_header = listener.callers.as_ref().and_then(|callers| callers.takes_keys_in());
         let mut closed: BTreeMap<&UpstreamName, Arc<[Closed]>> = BTreeMap::new();
         let mut grouped: BTreeMap<(Option<String>, &str), Vec<Pair<'_>>> = BTreeMap::new();
         for route in routes
@@ -116,11 +118,12 @@ impl Router {
             grouped
                 .entry((host, &route.prefix))
                 .or_default()
-                .push((route, entry(route, target, managers, closed)?));
+                .push((route, entry(route, target, managers, closed, key_header)?));
         }
         let reads_paths = grouped.values().flatten().any(|(_, entry)| entry.masked.is_some());
         let mut router = Self {
             listener: name.clone(),
+            callers: listener.callers.clone(),
             reads_paths,
             hosts,
             by_host: HashMap::new(),
@@ -140,6 +143,11 @@ impl Router {
     /// Whose routes these are.
     pub fn listener(&self) -> &ListenerName {
         &self.listener
+    }
+
+    /// Who may call it; `None` is everybody who can connect.
+    pub fn callers(&self) -> Option<&checked::Callers> {
+        self.callers.as_deref()
     }
 
     /// Whether the config calls the listener, or a route of it, by this name: in lower case, without port.
@@ -183,6 +191,7 @@ fn entry(
     target: &Arc<Target>,
     managers: &BTreeMap<CredentialName, Manager>,
     closed: &Arc<[Closed]>,
+    key_header: Option<&HeaderName>,
 ) -> Result<Arc<Entry>, RouterError> {
     let manager = match &route.credential {
         None => None,
@@ -215,6 +224,8 @@ fn entry(
         told: route.told,
         token_timeout: route.token_timeout,
         counts: OnceLock::new(),
+        key_header: key_header.cloned(),
+        callers: route.callers.clone(),
         allow: route.allow.clone(),
         closed: closed.clone(),
         masked,
