@@ -153,7 +153,8 @@ where
     Ok(Box::pin(async move {
         let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
         // In a box: a request that waits for a token, as thousands may at once, holds no more than it needs for that.
-        let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout)).await?;
+        let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout));
+        let handle = context.meter(&exchange).token(handle).await?;
         attempts(&entry, manager, &context, &exchange)
             .run(&mut inner, &mut parts, body, &handle)
             .await

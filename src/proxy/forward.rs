@@ -1,6 +1,7 @@
 //! The end of the stack: the upstream's client.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -14,7 +15,6 @@ use super::{Fields, ProxyError, authorize::REPLAYED_HEADER, error::ERROR_HEADER,
 use crate::upstream::Body;
 
 /// A request that is ready to leave.
-#[derive(Debug)]
 pub struct Outbound {
     /// Where it goes.
     pub target: Arc<Target>,
@@ -22,6 +22,13 @@ pub struct Outbound {
     pub request: Request<Body>,
     /// Whether it goes over a new connection, for the one that it was sent over broke.
     pub anew: bool,
+}
+
+impl fmt::Debug for Outbound {
+    /// Its target may hold the credential, and its headers do (law 9).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Outbound({} to {:?})", self.request.method(), self.target)
+    }
 }
 
 /// An answer to come.

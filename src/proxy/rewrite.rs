@@ -95,9 +95,10 @@ fn towards_upstream<B>(Inbound { request, exchange }: &mut Inbound<B>) -> Result
     *request.version_mut() = Version::HTTP_11;
 
     let headers = request.headers_mut();
-    hops::tell(headers, entry.told, version, exchange);
     let subject = Subject::read(entry, headers, &matched.captures)?;
     let extra = extra_headers(entry, headers, &matched.captures, &subject)?;
+    // After everything was read from them, for a proxy in front may have put a user's name or token there.
+    hops::tell(headers, entry.told, version, exchange);
     for name in &entry.subject_headers {
         strip_headers(headers, Some(name));
     }

@@ -125,16 +125,17 @@ impl Client {
             let (mut line, slot, answer) = match begun {
                 Ok(begun) => begun,
                 // In a box: few requests come to this, and it is large.
-                Err(request) => return Box::pin(client.send_over(request, true)).await,
+                Err(request) => return Box::pin(client.send_over(request, true, None)).await,
             };
             let shared = &client.0;
             match line.answer(answer).await {
                 Some(Ok(answer)) => shared.answered(Lent::Http1(line), slot, answer),
                 Some(Err(mut failure)) => match failure.take_message() {
                     Some(unsent) => {
-                        drop(slot);
+                        drop(line);
                         let request = unsent.map(|_| Body::default());
-                        Box::pin(client.send_over(request, true)).await
+                        // It has its place: who comes later doesn't come before it.
+                        Box::pin(client.send_over(request, true, Some(slot))).await
                     }
                     None => Err(shared.failure(true, failure.error())),
                 },
@@ -148,11 +149,16 @@ impl Client {
 
     /// The same on a new connection, whatever the pool has: what made one of its connections end may have ended more.
     pub async fn send_anew(&self, request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
-        self.send_over(request, false).await
+        self.send_over(request, false, None).await
     }
 
-    async fn send_over(&self, request: Request<Body>, may_reuse: bool) -> Result<Response<Body>, UpstreamError> {
-        let slot = match self.0.slots.at_once() {
+    async fn send_over(
+        &self,
+        request: Request<Body>,
+        may_reuse: bool,
+        slot: Option<Slot>,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let slot = match slot.or_else(|| self.0.slots.at_once()) {
             Some(slot) => slot,
             None => Box::pin(self.0.slots.in_line(&self.0.host)).await?,
         };

@@ -191,7 +191,9 @@ impl Line {
                 };
                 match answer {
                     Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                    Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+                    // However much the connection has used up of the task's budget: an upstream that never stops
+                    // sending heads that are no answer would never be given up.
+                    Poll::Pending => pin!(unconstrained(timer.as_mut())).poll(context).map(|()| None),
                 }
             })
             .await

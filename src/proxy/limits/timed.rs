@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::{task::coop::unconstrained, time::Sleep};
 
 use crate::{
     proxy::route::Target,
@@ -20,7 +20,8 @@ use crate::{
 /// Returns when the timer has run down; never, if there is none.
 pub(super) async fn passed(timer: &mut Option<Pin<Box<Sleep>>>) {
     match timer {
-        Some(timer) => timer.as_mut().await,
+        // However much of the task's budget the answer has used up.
+        Some(timer) => unconstrained(timer.as_mut()).await,
         None => std::future::pending().await,
     }
 }

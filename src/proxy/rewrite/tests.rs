@@ -186,3 +186,22 @@ async fn an_extra_header_that_can_not_be_made_is_the_callers_fault() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn what_a_proxy_in_front_has_put_there_is_read_before_it_ends_here() {
+    let mut route = route("flow", "/flow");
+    route.credential = Some("each".parse().unwrap());
+    route.subject_headers = vec![HeaderName::from_static("x-forwarded-access-token")];
+    route.headers = vec![fixtures::header(
+        "x-caller",
+        vec![Part::Reference(Scope::Header, "x-real-ip".into())],
+    )];
+    let spec = fixtures::spec("each", &[("user", Scope::Header, "x-forwarded-access-token")]);
+    let headers = [("x-forwarded-access-token", "canary"), ("x-real-ip", "192.0.2.7")];
+    let asked = request("/flow/a", &headers);
+    let (seen, _) = through(route, vec![spec], asked, Response::builder()).await.unwrap();
+    assert_eq!(seen.exchange.subject().parts().len(), 1);
+    let sent = seen.request.headers();
+    assert_eq!(sent["x-caller"], "192.0.2.7");
+    assert!(!sent.contains_key("x-forwarded-access-token") && !sent.contains_key("x-real-ip"));
+}

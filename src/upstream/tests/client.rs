@@ -78,6 +78,30 @@ async fn connections_are_made_anew_now_and_then_however_busy_they_are() {
 }
 
 #[tokio::test]
+async fn heads_that_are_no_answer_put_off_nothing() {
+    // So many that the connection never runs dry.
+    let server = Server::start(None, |mut stream| async move {
+        read_request(&mut stream).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        read_request(&mut stream).await;
+        let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2000);
+        while stream.write_all(&flood).await.is_ok() {}
+    })
+    .await;
+    let settings = Settings {
+        response_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, &server.uri()).unwrap();
+    let first = client.send(get(&server.uri(), full(b""))).await.unwrap();
+    first.into_body().collect().await.unwrap();
+    // Over the connection that is there.
+    let second = client.send(get(&server.uri(), full(b""))).await;
+    assert!(matches!(second, Err(UpstreamError::Timeout { .. })), "{second:?}");
+}
+
+#[tokio::test]
 async fn redirects_and_errors_pass_through() {
     let server = Server::http(None, |_| async {
         let mut answer = Response::new(Full::from("elsewhere"));
