@@ -4,6 +4,8 @@
 //! stepped, and the boot clock, which is steady and counts suspended time but means nothing after a reboot.
 //! Everything else in the crate is handed a [`Now`].
 
+mod jumps;
+
 use std::{
     fmt,
     sync::{Arc, LazyLock},
@@ -13,9 +15,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// The longest sleep between two looks at the clock: tokio's timers stand still while a machine is suspended,
-/// and know nothing of a stepped wall clock.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+use jumps::{Jumps, Reading};
+
+/// The longest sleep between two looks at the clock, well within what a timer of tokio's can be set to.
+const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
 
 /// One reading of both clocks, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,7 +87,7 @@ impl Deadline {
 pub struct Clock(Arc<Source>);
 
 enum Source {
-    System { boot_id: u64 },
+    System { boot_id: u64, jumps: Arc<Jumps> },
     Manual(watch::Sender<Now>),
 }
 
@@ -102,6 +105,7 @@ impl Clock {
     pub fn system() -> Self {
         Self(Arc::new(Source::System {
             boot_id: read_boot_id(),
+            jumps: Jumps::new(read),
         }))
     }
 
@@ -118,7 +122,7 @@ impl Clock {
     /// Both clocks, now.
     pub fn now(&self) -> Now {
         match &*self.0 {
-            Source::System { boot_id } => Now {
+            Source::System { boot_id, .. } => Now {
                 wall: wall_millis(),
                 boot: boot_millis(),
                 boot_id: *boot_id,
@@ -164,18 +168,34 @@ impl Clock {
     /// Returns once `deadline` has passed on this clock.
     pub async fn sleep_until(&self, deadline: Deadline) {
         match &*self.0 {
-            Source::System { .. } => loop {
-                let left = deadline.remaining(self.now());
-                if left.is_zero() {
-                    return;
+            Source::System { jumps, .. } => {
+                let mut jumped = jumps.listen();
+                loop {
+                    let left = deadline.remaining(self.now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(left.min(LONGEST_SLEEP)) => {}
+                        // The sender lives in `self`, so waiting cannot fail.
+                        _ = jumped.changed() => {}
+                    }
                 }
-                tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
-            },
+            }
             Source::Manual(now) => {
                 // The sender lives in `self`, so waiting cannot fail.
                 let _ = now.subscribe().wait_for(|now| deadline.has_passed(*now)).await;
             }
         }
+    }
+}
+
+/// All clocks, for noticing that they went apart.
+fn read() -> Reading {
+    Reading {
+        wall: wall_millis(),
+        boot: boot_millis(),
+        steady: since_start().as_millis() as u64,
     }
 }
 

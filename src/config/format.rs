@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     error::Error,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,8 +21,9 @@ use super::{
 
 /// Deeper nesting than this is no config.
 const DEEPEST: usize = 64;
-/// More values than this is no config: aliases can multiply a few lines into billions.
-const MOST_NODES: usize = 100_000;
+/// More values than this is no config: aliases can multiply a few lines into billions. Ten thousand routes with every
+/// key that a route can have are less than half of it.
+const MOST_NODES: usize = 1_000_000;
 
 /// What reading a text found besides its tree.
 #[derive(Debug, Default)]
@@ -167,18 +168,20 @@ impl<'a> Scan<'a> {
 
     fn mapping(&mut self, path: &KeyPath, depth: usize) -> Result<Node, Stop> {
         let mut entries: Vec<(String, Node)> = Vec::new();
+        // Looking through the entries would take the square of them.
+        let mut seen: HashSet<Cow<'a, str>> = HashSet::new();
         loop {
             let (event, span) = self.next()?;
             let key = match event {
                 Event::MappingEnd => return Ok(Node::Map(entries)),
-                Event::Scalar(text, ..) => text.into_owned(),
+                Event::Scalar(text, ..) => text,
                 _ => return Err(self.stop(span, "a key is plain text, and this is a list, a mapping or an alias")),
             };
             let path = path.key(&key);
             let key_origin = self.origin(span);
             let (event, span) = self.next()?;
             let value_origin = self.origin(span);
-            if entries.iter().any(|(earlier, _)| *earlier == key) {
+            if !seen.insert(key.clone()) {
                 self.found.faults.push(Fault {
                     origin: key_origin,
                     path: path.clone(),
@@ -190,7 +193,7 @@ impl<'a> Scan<'a> {
             }
             self.found.index.note(path.clone(), key_origin, value_origin);
             let node = self.node(event, span, &path, depth + 1)?;
-            entries.push((key, node));
+            entries.push((key.into_owned(), node));
         }
     }
 

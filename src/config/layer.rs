@@ -137,6 +137,11 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// Whether it changes nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The variables of an environment that are of this layer; their places go into the index.
     pub(super) fn read(env: &BTreeMap<String, String>, index: &mut Index, faults: &mut Vec<Fault>) -> Self {
         let mut values = Vec::new();

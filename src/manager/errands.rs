@@ -87,15 +87,20 @@ impl Context {
         }
     }
 
-    /// Waits for its turn at the token endpoint; an error says that nobody needs it any more.
-    pub(super) async fn turn(&self, shared: &Shared) -> Result<Option<OwnedSemaphorePermit>, String> {
+    /// Waits for its turn at the token endpoint; an error says that nobody needs it any more. A subject that holds
+    /// tokens was accepted once, and is renewed beside the traffic: nobody waits for that.
+    pub(super) async fn turn(
+        &self,
+        shared: &Shared,
+        holds_tokens: bool,
+    ) -> Result<Option<OwnedSemaphorePermit>, String> {
         let Some(turns) = &self.turns else { return Ok(None) };
         if let Ok(turn) = turns.clone().try_acquire_owned() {
             return Ok(Some(turn));
         }
         // The semaphore is never closed.
         let turn = turns.clone().acquire_owned().await.ok();
-        match shared.is_waited_for() {
+        match holds_tokens || shared.is_waited_for() {
             true => Ok(turn),
             // Others behind it have somebody who waits.
             false => Err("every caller gave up before its turn came".into()),

@@ -1,16 +1,24 @@
 //! One task per subject, made when it is first asked for and ended when it has been idle.
 //!
+//! A credential that nobody uses has no subjects in memory, and then neither a task nor a timer.
+//!
 //! What is bounded, and how: the subjects in memory by `max_subjects` and [`IDLE`]; the token requests that they make
 //! at a time by [`MOST_EXCHANGES`]; the tries of a subject that the provider refuses by its lifecycle's back-off.
 //! A subject that was never accepted leaves no record.
 
 mod secret;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::{future::Cache, policy::EvictionPolicy};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{sync::Semaphore, task::AbortHandle};
+use tokio::sync::{Semaphore, watch};
 
 use self::secret::Secret;
 use super::{Environment, TokenError, TokenHandle, task::Task};
@@ -35,36 +43,39 @@ pub(super) struct Subjects {
     exchange: Exchange,
     environment: Environment,
     secret: Secret,
-    handles: Cache<Key, TokenHandle>,
+    /// Made for the first of them: empty, it takes tens of kibibytes.
+    handles: OnceLock<Cache<Key, TokenHandle>>,
     turns: Arc<Semaphore>,
-    sweeper: AbortHandle,
-}
-
-impl Drop for Subjects {
-    fn drop(&mut self) {
-        self.sweeper.abort();
-    }
+    /// Whether somebody looks for idle ones: nobody does while there are none.
+    is_swept: Arc<AtomicBool>,
+    /// Ends the sweep when it is dropped.
+    alive: watch::Sender<()>,
 }
 
 impl Subjects {
-    /// Must be called within a runtime.
     pub(super) fn new(spec: Arc<Spec>, exchange: Exchange, environment: Environment) -> Self {
-        let handles = Cache::builder()
-            // An eviction ends no spend: a task finishes what it has begun, and its record stays in the store.
-            .max_capacity(spec.policy.max_subjects)
-            .time_to_idle(IDLE)
-            // Frequency-based admission could turn a new subject away for ever.
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
         Self {
             secret: Secret::new(environment.store.clone(), environment.clock.clone()),
             spec,
             exchange,
             environment,
             turns: Arc::new(Semaphore::new(MOST_EXCHANGES)),
-            sweeper: tokio::spawn(sweep(handles.clone())).abort_handle(),
-            handles,
+            is_swept: Arc::default(),
+            alive: watch::Sender::new(()),
+            handles: OnceLock::new(),
         }
+    }
+
+    fn handles(&self) -> &Cache<Key, TokenHandle> {
+        self.handles.get_or_init(|| {
+            Cache::builder()
+                // An eviction ends no spend: a task finishes what it has begun, and its record stays in the store.
+                .max_capacity(self.spec.policy.max_subjects)
+                .time_to_idle(IDLE)
+                // Frequency-based admission could turn a new subject away for ever.
+                .eviction_policy(EvictionPolicy::lru())
+                .build()
+        })
     }
 
     /// The handle of a subject, within `patience`.
@@ -93,24 +104,43 @@ impl Subjects {
                 Some(self.turns.clone()),
             )
         };
-        self.handles
-            .try_get_with(key.clone(), make)
-            .await
-            .map_err(|error| unavailable(&error))
+        let handles = self.handles();
+        let handle = handles.try_get_with(key.clone(), make).await;
+        // After the insertion, so that a sweep that ends meanwhile has either seen it or is followed by this one.
+        if !self.is_swept.load(Ordering::SeqCst) && !self.is_swept.swap(true, Ordering::SeqCst) {
+            let (handles, is_swept) = (handles.clone(), self.is_swept.clone());
+            tokio::spawn(sweep(handles, is_swept, self.alive.subscribe()));
+        }
+        handle.map_err(|error| unavailable(&error))
     }
 
     pub(super) fn count(&self) -> u64 {
         // moka's own count lags behind until its housekeeping has run.
-        self.handles.iter().count() as u64
+        self.handles.get().map_or(0, |handles| handles.iter().count() as u64)
     }
 }
 
-/// The cache drops what is idle only when it is used, and who was the last to use it may have been so for hours.
-async fn sweep(handles: Cache<Key, TokenHandle>) {
+/// The cache drops what is idle only when it is used, and who was the last to use it may have been so for hours. Ends
+/// with the last subject, or with the credential.
+async fn sweep(handles: Cache<Key, TokenHandle>, is_swept: Arc<AtomicBool>, mut alive: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(SWEEP);
+    ticks.tick().await;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // Nothing is ever sent: the credential is gone.
+            _ = alive.changed() => return,
+        }
         handles.run_pending_tasks().await;
+        if handles.entry_count() > 0 {
+            continue;
+        }
+        is_swept.store(false, Ordering::SeqCst);
+        // One that came between the count and that found a sweep, and relies on it.
+        handles.run_pending_tasks().await;
+        if handles.entry_count() == 0 || is_swept.swap(true, Ordering::SeqCst) {
+            return;
+        }
     }
 }
 

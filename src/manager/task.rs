@@ -315,7 +315,7 @@ impl Task {
         Box::pin(async move {
             match step {
                 Step::Rest(_) => (Event::Tick, None),
-                Step::Connect(kind) => match context.turn(&shared).await {
+                Step::Connect(kind) => match context.turn(&shared, held.is_some()).await {
                     Ok(turn) => context.connect(kind, held, turn).await,
                     Err(nobody) => (Event::NeverLeft(nobody), None),
                 },
@@ -362,7 +362,8 @@ async fn closed(closing: &mut tokio::sync::watch::Receiver<bool>) {
 
 async fn sleep_until(clock: &crate::clock::Clock, wake: Option<Deadline>) {
     match wake {
-        Some(wake) => clock.sleep_until(wake).await,
+        // In a box: an idle subject's task has no timer, and no room for one.
+        Some(wake) => Box::pin(clock.sleep_until(wake)).await,
         None => std::future::pending().await,
     }
 }

@@ -1,9 +1,10 @@
 //! What a client trusts, and who it is.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::Resumption,
     crypto::{CryptoProvider, aws_lc_rs},
 };
 use rustls_pki_types::CertificateDer;
@@ -14,9 +15,17 @@ use super::{SettingsError, Tls};
 /// HTTP/2 where the server has it, else HTTP/1.1 (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// How many sessions are kept to be resumed: those of four hosts, for rustls keeps up to eight of each. An upstream has
+/// one host, a credential's requests rarely more than two, and room for rustls's own 256 is made at once, for each
+/// of a thousand upstreams.
+const SESSIONS: usize = 32;
+
+/// What encrypts and signs, the same for all: lists of what there is to choose from.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
 /// The rustls configuration of these settings, with the provider named rather than found.
 pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, SettingsError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = PROVIDER.clone();
     // Apart from the platform's, so that a bad one is told from a platform that has none.
     let mut named = RootCertStore::empty();
     for ca in &tls.ca {
@@ -40,6 +49,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig, SettingsError> {
             .map_err(|error| SettingsError::Client(error.to_string()))?,
     };
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(config)
 }
 

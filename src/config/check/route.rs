@@ -1,7 +1,7 @@
 //! Routes, and which of them clash.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -326,8 +326,12 @@ impl Check<'_> {
 
     /// Routes that tie: the same request would be wanted by both, and neither is the more specific.
     fn clashes(&self, routes: &[Route]) {
-        for (nth, route) in routes.iter().enumerate() {
-            let tied = routes[..nth].iter().find(|other| tie(route, other));
+        // Those of one host, prefix and shape only: each with each of them all would take the square of ten thousand.
+        let mut alike: HashMap<_, Vec<&Route>> = HashMap::new();
+        for route in routes {
+            let place = (&route.host, &route.prefix, route.path.as_deref().map(shape));
+            let others = alike.entry(place).or_default();
+            let tied = others.iter().find(|other| tie(route, other));
             if let Some(other) = tied {
                 self.fault_at_key(
                     &KeyPath::of(["routes", route.name.as_str()]),
@@ -335,6 +339,7 @@ impl Check<'_> {
                     Some("tell them apart by listener, host, prefix, path or methods".into()),
                 );
             }
+            others.push(route);
         }
     }
 }
@@ -385,6 +390,7 @@ fn shape(path: &str) -> String {
     shape
 }
 
+/// Whether two routes of one host, prefix and shape tie.
 fn tie(one: &Route, other: &Route) -> bool {
     let same_listener = match (&one.listener, &other.listener) {
         (Some(one), Some(other)) => one == other,
@@ -397,11 +403,7 @@ fn tie(one: &Route, other: &Route) -> bool {
         ([], _) | (_, []) => false,
         (one, other) => one.iter().any(|method| other.contains(method)),
     };
-    same_listener
-        && one.host == other.host
-        && one.prefix == other.prefix
-        && one.path.as_deref().map(shape) == other.path.as_deref().map(shape)
-        && same_methods
+    same_listener && same_methods
 }
 
 /// `GET /api/**` as a method's word and segments.
