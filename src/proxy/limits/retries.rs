@@ -107,9 +107,12 @@ impl<'a> Tries<'a> {
             return None;
         }
         self.made += 1;
-        Some(match self.made {
-            1 => Duration::ZERO,
-            made => FIRST_PAUSE.saturating_mul(1 << (made - 2).min(16)).min(LONGEST_PAUSE),
+        let doubled = |times: u32| FIRST_PAUSE.saturating_mul(1 << times.min(16)).min(LONGEST_PAUSE);
+        Some(match (self.made, error) {
+            // Where nothing listens, nothing will in the same instant.
+            (made, UpstreamError::Unreachable { .. }) => doubled(made - 1),
+            (1, _) => Duration::ZERO,
+            (made, _) => doubled(made - 2),
         })
     }
 }
@@ -148,7 +151,8 @@ mod tests {
     fn what_never_left_is_sent_again_whatever_it_is() {
         let retries = Retries::new(1, 20);
         let mut tries = Tries::new(&retries, false);
-        assert_eq!(tries.next(&unreachable()), Some(Duration::ZERO));
+        // Not at once: what nobody listened to then would find nobody now.
+        assert_eq!(tries.next(&unreachable()), Some(FIRST_PAUSE));
         assert_eq!(tries.next(&unreachable()), None);
         assert_eq!(Tries::new(&retries, false).next(&broken(false)), None);
     }
