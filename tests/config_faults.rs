@@ -873,7 +873,7 @@ routes:
         "23:83: listeners.socket.callers.odd.certificate.sha256: this is no SHA-256 digest in hexadecimal digits; \
          `openssl x509 -in client.pem -noout -fingerprint -sha256` prints it"
             .to_owned(),
-        "23:108: listeners.socket.callers.nobody.user: the system says this of everybody whom it can't name, such as users of \
+        "23:107: listeners.socket.callers.nobody.user: the system says this of everybody whom it can't name, such as users of \
          other containers; run the caller as a user of its own"
             .to_owned(),
         "24:33: listeners.half.tls: `key` is missing; give `cert` and `key`; both may name the same file".to_owned(),

@@ -253,6 +253,7 @@ const PLACES: &[(&str, &str, &str)] = &[
         "listeners.a",
         "listeners: { a: { bind: 'unix:/a.sock', callers: { b: { key: 0123456789abcdef } } } }",
     ),
+    ("Probes", "probes", "probes: { bind: '127.0.0.1:0' }"),
     ("State", "state", "state: { url: 'redis://127.0.0.1' }"),
     (
         "Upstream",
