@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -122,11 +121,8 @@ impl Source {
 /// What a file holds, without reading it where its marks have long been the same.
 fn look_at(path: &Path, before: Option<&Known>) -> Known {
     // Before the content is read: what is written in between differs the next time.
-    let marks = fs::metadata(path).ok().map(|it| {
-        let times = [it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec()];
-        (it.dev(), it.ino(), it.len(), times)
-    });
-    let same = before.filter(|before| before.marks == marks && marks.is_some());
+    let marks = fs::metadata(path).ok().map(|file| marks(&file));
+    let same = before.filter(|before| cfg!(unix) && before.marks == marks && marks.is_some());
     if let Some(same) = same.filter(|same| (KNOWN_AFTER..KNOWN_AFTER + KNOWN_FOR).contains(&same.looks)) {
         return Known {
             looks: same.looks + 1,
@@ -140,6 +136,20 @@ fn look_at(path: &Path, before: Option<&Known>) -> Known {
         looks: same.map_or(0, |same| (same.looks + 1).min(KNOWN_AFTER)),
         content,
     }
+}
+
+#[cfg(unix)]
+fn marks(file: &fs::Metadata) -> Marks {
+    use std::os::unix::fs::MetadataExt;
+
+    let times = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+    (file.dev(), file.ino(), file.len(), times)
+}
+
+/// Elsewhere nothing marks a file that is known to be another: its content is read at each look.
+#[cfg(not(unix))]
+fn marks(file: &fs::Metadata) -> Marks {
+    (0, 0, file.len(), [i64::MAX; 4])
 }
 
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
