@@ -1,6 +1,6 @@
 //! The next config over the running one: what is the same goes on, with its tokens and its connections.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -16,6 +16,9 @@ use crate::{
     proxy::{Limits, ListenerContext, Router, Stack, Target, stack},
     upstream::{Client, Exchange, Room, Settings},
 };
+
+/// For how long connections to a listener that has ended are served: a request may be on its way.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// What a config comes to over the running one. Dropped, it changes nothing.
 pub struct Plan {
@@ -218,7 +221,9 @@ impl Program {
         // From here on nothing can fail.
         let running = &mut self.running;
         for name in &ended {
-            running.listeners.remove(name);
+            if let Some(gone) = running.listeners.remove(name) {
+                end(name.clone(), gone.router);
+            }
         }
         let mut added = Vec::new();
         for (name, listener, router) in routers {
@@ -286,6 +291,16 @@ impl Program {
             source,
         })
     }
+}
+
+/// Serves those who are connected to a listener that has ended for a moment more, and then nobody: a client that doesn't
+/// go when it is told to could else go on for ever by the old rules, and its certificate may be of an authority that
+/// counts no more.
+fn end(name: ListenerName, router: Arc<ArcSwap<Router>>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(LAST_REQUESTS).await;
+        router.store(Arc::new(Router::over(name)));
+    });
 }
 
 fn line(route: &Route) -> RouteLine {

@@ -85,7 +85,7 @@ codes! {
     LoginRequired = "login_required", SERVICE_UNAVAILABLE;
     /// Too many wait already.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE;
-    /// The program is ending.
+    /// The connection is to a listener that has ended.
     Draining = "draining", SERVICE_UNAVAILABLE;
     /// The upstream took too long.
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT;
@@ -201,8 +201,8 @@ pub enum ProxyError {
         /// When there is room again.
         retry_after: Duration,
     },
-    /// The program is ending.
-    #[error("bearerd is shutting down and takes no new requests; another instance, or the next start, will")]
+    /// The listener is gone from the config, or goes on by other rules.
+    #[error("this connection was made to a listener as it was before the config changed: connect again")]
     Draining,
     /// A fault of bearerd's own.
     #[error("bearerd failed on this request; its log has a line with this request's id")]

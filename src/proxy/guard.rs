@@ -108,6 +108,9 @@ where
 
     fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
         let router = self.router.load();
+        if router.is_over() {
+            return Decided::refused(ProxyError::Draining);
+        }
         if !router.reads_paths() {
             inbound.exchange.set_path_may_be_told();
         }
@@ -146,7 +149,7 @@ fn recognise<B>(
         why,
         takes_bearer: callers.takes_bearer(),
     })?;
-    if let Some(header) = callers.takes_keys_in() {
+    if let Some(header) = callers.key_field() {
         // Nothing else: a subject may be read from `authorization`.
         strip_field(request.headers_mut(), header);
     }

@@ -44,10 +44,12 @@ where
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&bound.socket) => accepted,
+            biased;
+            // First: who comes after this is the next one's, which may have other rules.
+            () = drain.started() => break,
             // Collected as they end, or a busy listener's set would grow without bound.
             Some(_) = connections.join_next() => continue,
-            () = drain.started() => break,
+            accepted = accept(&bound.socket) => accepted,
         };
         match accepted {
             Ok(accepted) => attend(&mut connections, accepted, &service, &on_request, &options, &drain),

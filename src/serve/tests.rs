@@ -124,6 +124,19 @@ async fn a_unix_socket_can_be_for_others_and_tells_who_they_are() {
     assert_eq!(mode(), 0o666);
     bound.set_access(access(0o640)).unwrap();
     assert_eq!(mode(), 0o640);
+    // Who is named no more doesn't stay. (Only root may give a file to anybody.)
+    if rustix::process::geteuid().is_root() {
+        let group = || std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(&path).unwrap());
+        let made = group();
+        let given = Access {
+            group: Some(made + 1),
+            ..access(0o660)
+        };
+        bound.set_access(given).unwrap();
+        assert_eq!(group(), made + 1);
+        bound.set_access(access(0o640)).unwrap();
+        assert_eq!(group(), made);
+    }
     assert_eq!(
         std::fs::read_dir(place.path()).unwrap().count(),
         1,

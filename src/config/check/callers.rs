@@ -291,11 +291,19 @@ fn has_another_meaning(name: &HeaderName) -> bool {
     let ours = [
         "keep-alive",
         "sec-fetch-site",
+        "forwarded",
+        "traceparent",
+        "tracestate",
+        "x-real-ip",
         "x-request-id",
         "x-bearerd-error",
         "x-bearerd-replayed",
     ];
-    meant.contains(name) || ours.contains(&name.as_str()) || name.as_str().starts_with("proxy-")
+    meant.contains(name)
+        || ours.contains(&name.as_str())
+        || ["proxy-", "x-forwarded-"]
+            .iter()
+            .any(|ours| name.as_str().starts_with(ours))
 }
 
 /// The id of a line of `/etc/passwd` or `/etc/group` (passwd(5), group(5)).

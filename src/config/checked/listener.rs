@@ -127,7 +127,14 @@ pub enum Shown {
 }
 
 impl Callers {
-    /// Where keys are shown, if any caller has one: what stands there never goes upstream.
+    /// The field that never goes upstream: keys stand there, or stood there before the last reload, and applications may
+    /// go on sending them. (`authorization` never goes upstream anyway, and a subject may be read from it.)
+    pub fn key_field(&self) -> Option<&HeaderName> {
+        self.takes_keys_in()
+            .or_else(|| (self.key_header != AUTHORIZATION).then_some(&self.key_header))
+    }
+
+    /// Where keys are shown, if any caller has one.
     pub fn takes_keys_in(&self) -> Option<&HeaderName> {
         let mut each = self.each.iter();
         each.any(|caller| matches!(caller.shows, Shown::Key(_)))

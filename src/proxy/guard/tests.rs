@@ -169,3 +169,17 @@ fn the_caller_is_known_as_it_addressed_us() {
     assert_eq!(caller.authority.unwrap(), "ERP.localhost.:80");
     assert_eq!(caller.scheme, "http");
 }
+
+#[tokio::test]
+async fn nobody_is_served_by_what_is_left_of_a_listener() {
+    use tower::{Layer, Service, service_fn};
+
+    let router = Arc::new(ArcSwap::from_pointee(router()));
+    let inner = service_fn(|_: Inbound<()>| async { Ok::<_, ProxyError>(()) });
+    let mut guard = GuardLayer::new(router.clone()).layer(inner);
+    let asked = || request("/", &[("host", "localhost")]);
+    assert!(guard.call(asked()).await.is_ok());
+    router.store(Arc::new(Router::over("main".parse().unwrap())));
+    let refused = guard.call(asked()).await.unwrap_err();
+    assert_eq!(refused.code().as_str(), "draining");
+}

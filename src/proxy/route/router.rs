@@ -69,6 +69,7 @@ pub struct Router {
     any_host: Prefixes,
     reads_paths: bool,
     callers: Option<Arc<checked::Callers>>,
+    is_over: bool,
 }
 
 #[derive(Default)]
@@ -96,7 +97,7 @@ impl Router {
         {
             hosts.insert(address.ip().to_canonical().to_string());
         }
-        let key_header = listener.callers.as_ref().and_then(|callers| callers.takes_keys_in());
+        let key_header = listener.callers.as_ref().and_then(|callers| callers.key_field());
         let mut closed: BTreeMap<&UpstreamName, Arc<[Closed]>> = BTreeMap::new();
         let mut grouped: BTreeMap<(Option<String>, &str), Vec<Pair<'_>>> = BTreeMap::new();
         for route in routes
@@ -128,6 +129,7 @@ impl Router {
             hosts,
             by_host: HashMap::new(),
             any_host: Prefixes::default(),
+            is_over: false,
         };
         for ((host, prefix), routes) in grouped {
             let prefixes = match host {
@@ -138,6 +140,25 @@ impl Router {
             prefixes.table.insert(prefix.to_owned(), Paths::new(&routes)?);
         }
         Ok(router)
+    }
+
+    /// What is left of a listener that is gone, or goes on by other rules: nobody is served any more.
+    pub fn over(name: ListenerName) -> Self {
+        Self {
+            listener: name,
+            // Nothing is known of the paths that are asked for.
+            reads_paths: true,
+            callers: None,
+            hosts: HashSet::new(),
+            by_host: HashMap::new(),
+            any_host: Prefixes::default(),
+            is_over: true,
+        }
+    }
+
+    /// Whether nobody is served any more.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Whose routes these are.

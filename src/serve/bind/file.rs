@@ -21,6 +21,8 @@ use crate::config::checked::Access;
 pub(super) struct SocketFile {
     path: PathBuf,
     inode: (u64, u64),
+    /// The user and the group that the system gave it to.
+    made: (u32, u32),
     access: Mutex<Access>,
 }
 
@@ -52,12 +54,14 @@ pub(super) fn bind(path: &Path, access: Access) -> Result<(UnixListener, SocketF
     let _ = fs::remove_dir(&closed);
     let bound = DirBuilder::new().mode(0o700).create(&closed).and_then(|()| {
         let listener = UnixListener::bind(&beside)?;
+        let made = owners(&beside)?;
         give(&beside, access)?;
         let inode = inode(&beside)?;
         fs::rename(&beside, path)?;
         let file = SocketFile {
             path: path.into(),
             inode,
+            made,
             access: Mutex::new(access),
         };
         Ok((listener, file))
@@ -90,7 +94,13 @@ impl SocketFile {
             mode: 0o600,
             ..*current
         };
-        give(&self.path, access)?;
+        // Whose it was before somebody else was named: who is named no more must not stay.
+        let back = Access {
+            owner: access.owner.or(current.owner.map(|_| self.made.0)),
+            group: access.group.or(current.group.map(|_| self.made.1)),
+            ..access
+        };
+        give(&self.path, back)?;
         *current = access;
         Ok(())
     }
@@ -102,6 +112,10 @@ impl Drop for SocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn owners(path: &Path) -> io::Result<(u32, u32)> {
+    fs::symlink_metadata(path).map(|there| (there.uid(), there.gid()))
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {
