@@ -1,12 +1,11 @@
 //! Variables that were probably meant for the config and are not of it.
 
-use std::collections::BTreeSet;
-
 use super::Check;
 use crate::config::{
     fault::{Fault, Origin},
     layer::PREFIX,
     node::KeyPath,
+    raw,
 };
 
 /// What such a variable begins with: one underscore of the two.
@@ -15,7 +14,6 @@ const STRAY: &str = "BEARERD_";
 impl Check<'_> {
     /// Warns of variables that name a section after one underscore: they change nothing.
     pub(super) fn stray_variables(&self) {
-        let mut sections = None;
         for name in self.surroundings.env.keys() {
             let Some(rest) = name.strip_prefix(STRAY).filter(|_| !name.starts_with(PREFIX)) else {
                 continue;
@@ -24,10 +22,8 @@ impl Check<'_> {
                 continue;
             }
             let rest = rest.to_lowercase();
-            // The schema knows every section; it is made where there is something to ask it.
-            let sections: &BTreeSet<String> = sections.get_or_insert_with(sections_of_the_schema);
-            let Some(section) = sections.iter().find(|section| {
-                let after = rest.strip_prefix(section.as_str());
+            let Some(section) = raw::Config::SECTIONS.iter().find(|section| {
+                let after = rest.strip_prefix(**section);
                 after.is_some_and(|after| after.is_empty() || after.starts_with('_'))
             }) else {
                 continue;
@@ -45,10 +41,4 @@ impl Check<'_> {
 /// Whether it is what Kubernetes and Docker links set for a service whose name begins with `bearerd`.
 fn is_of_a_service(rest: &str) -> bool {
     rest.contains("SERVICE_HOST") || rest.contains("SERVICE_PORT") || rest.split('_').any(|word| word == "PORT")
-}
-
-fn sections_of_the_schema() -> BTreeSet<String> {
-    let schema = crate::config::schema();
-    let sections = schema.get("properties").and_then(serde_json::Value::as_object);
-    sections.map_or_else(BTreeSet::new, |sections| sections.keys().cloned().collect())
 }

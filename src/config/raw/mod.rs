@@ -40,6 +40,22 @@ pub struct Config {
     pub traces: Field<Traces>,
 }
 
+impl Config {
+    /// The names of its sections.
+    pub const SECTIONS: [&str; 10] = [
+        "listeners",
+        "probes",
+        "admin",
+        "state",
+        "tls",
+        "credentials",
+        "upstreams",
+        "routes",
+        "log",
+        "traces",
+    ];
+}
+
 /// An address that applications connect to.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -378,4 +394,16 @@ pub struct Traces {
     /// Whether the collector may be plain http off loopback.
     #[schemars(extend("default" = false))]
     pub insecure: Field<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sections_are_those_of_the_schema() {
+        let schema = crate::config::schema();
+        let sections = schema["properties"].as_object().unwrap();
+        assert!(sections.keys().eq(Config::SECTIONS.iter()));
+    }
 }
