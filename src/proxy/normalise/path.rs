@@ -109,6 +109,7 @@ fn push_segment(segment: &str, normal: &mut String) -> Result<(), PathError> {
             0..=0x1F | 0x7F => return Err(PathError::Control),
             _ if is_unreserved(byte) || (!was_escaped && is_reserved_in_segment(byte)) => normal.push(byte as char),
             _ => {
+                has_escapes = true;
                 normal.push('%');
                 normal.push(HEX[usize::from(byte >> 4)] as char);
                 normal.push(HEX[usize::from(byte & 0xF)] as char);
@@ -222,6 +223,7 @@ mod tests {
             ("/a/%252e%252e/b", PathError::HiddenDots),
             ("/a/x%25252f%25252e", PathError::HiddenDots),
             ("/a/..%255cb", PathError::HiddenDots),
+            ("/. ", PathError::HiddenDots),
             ("/%c0%ae%c0%ae/", PathError::NotUtf8),
             ("/%ff", PathError::NotUtf8),
         ] {
