@@ -157,7 +157,7 @@ fn injection(c: &mut Criterion) {
         value.set_sensitive(true);
         value
     };
-    let headers = request(empty()).request.headers().clone();
+    let headers = request(empty()).head.headers.clone();
     for (placement, name) in [
         ("bearer", AUTHORIZATION),
         ("another header", http::HeaderName::from_static("x-session")),

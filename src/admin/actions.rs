@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     future::Future,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -25,7 +26,10 @@ use super::{
     page,
     watched::{ActionError, Done, Watched},
 };
-use crate::name::{CredentialName, StepName};
+use crate::{
+    name::{CredentialName, StepName},
+    proxy::{Address, Connection},
+};
 
 /// The largest body of an action, in bytes: a handful of answers.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -37,6 +41,8 @@ pub const NOT_THIS_FLOW: &str = "not_this_flow";
 pub struct Admin<W> {
     watched: Arc<W>,
     live: Live<W>,
+    /// The address that the client connected to, where that is known.
+    local: Option<IpAddr>,
 }
 
 impl<W: Watched> Admin<W> {
@@ -45,6 +51,7 @@ impl<W: Watched> Admin<W> {
         Self {
             live: Live::new(watched.clone()),
             watched,
+            local: None,
         }
     }
 
@@ -56,6 +63,15 @@ impl<W: Watched> Admin<W> {
             ..self
         }
     }
+
+    /// For the requests of this connection, which may name its own address as their host.
+    pub fn of(&self, connection: &Connection) -> Self {
+        let local = match connection.local {
+            Address::Tcp(local) => Some(local.ip()),
+            Address::Unix => None,
+        };
+        Self { local, ..self.clone() }
+    }
 }
 
 impl<W> Clone for Admin<W> {
@@ -63,6 +79,7 @@ impl<W> Clone for Admin<W> {
         Self {
             watched: self.watched.clone(),
             live: self.live.clone(),
+            local: self.local,
         }
     }
 }
@@ -83,9 +100,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Self { watched, live } = self.clone();
+        let Self { watched, live, local } = self.clone();
         Box::pin(async move {
-            let answered = match guard::check(&request) {
+            let answered = match guard::check(&request, local) {
                 Ok(()) => route(&*watched, &live, request).await,
                 Err(refused) => Err(refused),
             };

@@ -4,28 +4,23 @@
 //! type of a POST defeat requests forged by other pages. Other processes of this machine are not kept out on TCP;
 //! a Unix socket's mode does that.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{HeaderMap, Method, Request, StatusCode, Version, header, uri::Authority};
 
 use super::answer::Problem;
 
-/// Request extension: the address that the client connected to. Whoever serves this room's services sets it on TCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalAddress(pub SocketAddr);
-
-/// Lets a request through, or says why not.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Problem> {
+/// Lets a request through that came to this address, where that is known; or says why not.
+pub(super) fn check<B>(request: &Request<B>, local: Option<IpAddr>) -> Result<(), Problem> {
     let authority = authority(request)?;
-    if let Some(authority) = &authority {
-        let local = request.extensions().get::<LocalAddress>();
-        if !is_here(authority.host(), local) {
-            return Err(Problem::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "unknown_host",
-                "the admin listener is called by localhost or its own address only",
-            ));
-        }
+    if let Some(authority) = &authority
+        && !is_here(authority.host(), local)
+    {
+        return Err(Problem::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            "the admin listener is called by localhost or its own address only",
+        ));
     }
     if is_from_another_page(request.headers(), authority.as_ref()) {
         return Err(Problem::new(
@@ -67,10 +62,10 @@ fn authority<B>(request: &Request<B>) -> Result<Option<Authority>, Problem> {
     }
 }
 
-fn is_here(host: &str, local: Option<&LocalAddress>) -> bool {
+fn is_here(host: &str, local: Option<IpAddr>) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || local.is_some_and(|local| local.0.ip() == ip),
+        Ok(ip) => ip.is_loopback() || local == Some(ip),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }

@@ -22,7 +22,6 @@ pub use actions::{Admin, NOT_THIS_FLOW};
 pub use answer::Body;
 pub use exposition::prometheus_text;
 pub use flow::{FlowAnswer, FlowAsk, FlowBegun, FlowTold};
-pub use guard::LocalAddress;
 pub use live::MOST_WATCHERS;
 pub use overview::Overview;
 pub use probes::Probes;

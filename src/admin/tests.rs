@@ -1,4 +1,4 @@
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceExt};
 
 use super::*;
+use crate::proxy::{Address, Connection, Proof};
 
 mod fake;
 mod page;
@@ -206,9 +207,6 @@ async fn only_this_machine_and_its_own_pages_are_let_in() {
     let mut old = get("/status");
     old.headers_mut().remove("host");
     *old.version_mut() = Version::HTTP_10;
-    let mut own_address = with(get("/status"), "host", "10.1.2.3:9901");
-    let local: SocketAddr = "10.1.2.3:9901".parse().unwrap();
-    own_address.extensions_mut().insert(LocalAddress(local));
     let welcome = [
         get("/status"),
         with(get("/status"), "host", "[::1]:9901"),
@@ -216,13 +214,21 @@ async fn only_this_machine_and_its_own_pages_are_let_in() {
         with(get("/status"), "sec-fetch-site", "same-origin"),
         with(get("/status"), "origin", "http://localhost:9901"),
         old,
-        own_address,
     ];
     for request in welcome {
         let shown = format!("{request:?}");
         let (head, _) = ask(admin.clone(), request).await;
         assert_eq!(head.status(), 200, "{shown}");
     }
+    let own_address = || with(get("/status"), "host", "10.1.2.3:9901");
+    assert_eq!(ask(admin.clone(), own_address()).await.0.status(), 421);
+    let connection = Connection {
+        local: Address::Tcp("10.1.2.3:9901".parse().unwrap()),
+        peer: Address::Tcp("10.1.2.3:40000".parse().unwrap()),
+        tls: false,
+        proof: Proof::default(),
+    };
+    assert_eq!(ask(admin.of(&connection), own_address()).await.0.status(), 200);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ static LINES: OnceLock<AccessLines> = OnceLock::new();
 
 /// One request and its answer. What may not be told is not in it: no query, no header, no part of a subject.
 pub struct AccessLine<'a> {
-    /// Where it came in.
+    /// Where it came in. This and the other names have neither quotes nor control characters.
     pub listener: &'a str,
     /// The name of who called, where the listener names its callers.
     pub caller: Option<&'a str>,
@@ -101,20 +101,16 @@ impl AccessLines {
             json.push_str("{\"timestamp\":\"");
             self.stamp.write(json);
             json.push_str("\",\"level\":\"INFO\"");
-            for (name, text) in [
-                (",\"listener\":\"", Some(line.listener)),
-                (",\"caller\":\"", line.caller),
-                (",\"method\":\"", Some(line.method)),
-                (",\"path\":\"", line.path),
-                (",\"route\":\"", line.route),
-                (",\"upstream\":\"", line.upstream),
-            ] {
-                if let Some(text) = text {
-                    json.push_str(name);
-                    push_escaped(json, text);
-                    json.push('"');
-                }
+            push_plain(json, ",\"listener\":\"", Some(line.listener));
+            push_plain(json, ",\"caller\":\"", line.caller);
+            push_plain(json, ",\"method\":\"", Some(line.method));
+            if let Some(path) = line.path {
+                json.push_str(",\"path\":\"");
+                push_escaped(json, path);
+                json.push('"');
             }
+            push_plain(json, ",\"route\":\"", line.route);
+            push_plain(json, ",\"upstream\":\"", line.upstream);
             json.push_str(",\"status\":");
             json.push_str(itoa::Buffer::new().format(line.status));
             if let Some((code, detail)) = line.error {
@@ -148,6 +144,15 @@ impl AccessLines {
 pub(super) fn push_three_digits(line: &mut String, number: u64) {
     let digit = |divisor: u64| char::from(b'0' + (number / divisor % 10) as u8);
     line.extend([digit(100), digit(10), digit(1)]);
+}
+
+/// Appends a field whose text is plain: a name of the config, or a method (RFC 9110 §5.6.2).
+fn push_plain(json: &mut String, field: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        json.push_str(field);
+        json.push_str(text);
+        json.push('"');
+    }
 }
 
 /// Appends text as it stands in a JSON string (RFC 8259 §7).

@@ -44,8 +44,8 @@ where
     }
 
     fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
-        let request = &inbound.request;
-        let is_asterisk = request.method() == Method::OPTIONS && request.uri().path() == "*";
+        let head = &inbound.head;
+        let is_asterisk = head.method == Method::OPTIONS && head.uri.path() == "*";
         Answered {
             passed: (!is_asterisk).then(|| self.inner.call(inbound)),
         }

@@ -104,33 +104,36 @@ fn authorize<S>(mut inner: S, inbound: Inbound<Body>, context: Arc<Context>) -> 
 where
     S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send + 'static,
 {
-    let Inbound { request, exchange } = inbound;
-    let (mut parts, body) = request.into_parts();
+    let Inbound {
+        mut head,
+        body,
+        exchange,
+    } = inbound;
     // What hyper tells of the caller's connection is of no use on the upstream's.
-    parts.extensions = http::Extensions::new();
+    head.extensions = http::Extensions::new();
     // A layer above has found it.
     let entry = exchange.matched().ok_or(ProxyError::Internal)?.entry.clone();
     // Whatever the credential is, and where there is none: the caller's own never goes upstream.
-    strip_headers(&mut parts.headers, None);
+    strip_headers(&mut head.headers, None);
     let body = trailers::cleaned(body, &entry);
 
     let Some(manager) = &entry.manager else {
         let (target, patience) = (entry.target.clone(), entry.token_timeout);
-        if !target.limits.retries.covers(&parts.method) {
-            let request = Request::from_parts(parts, body);
+        if !target.limits.retries.covers(&head.method) {
+            let request = Request::from_parts(*head, body);
             let anew = false;
             let answer = inner.call(Outbound { target, request, anew });
             return Ok(Box::pin(async move { context.meter(&exchange).upstream(answer).await }));
         }
         return Ok(Box::pin(async move {
             let (target, meter) = (&target, context.meter(&exchange));
-            let (again, first) = Again::new(&parts, body, false).await?;
+            let (again, first) = Again::new(&head, body, false).await?;
             let sending = Sending {
                 target,
                 patience,
                 meter,
             };
-            sending.send(&mut inner, &mut parts, &again, first, None).await
+            sending.send(&mut inner, &mut head, &again, first, None).await
         }));
     };
     // Nearly always everything is there: the request is on its way before anybody waits.
@@ -138,7 +141,7 @@ where
     let ready = handle.filter(|_| !rewrites_forms(manager)).and_then(Tokens::at_once);
     if let Some(ready) = ready {
         let (again, first) = Again::streaming(body);
-        let request = again.request(&mut parts, first, Some(&ready.injection))?;
+        let request = again.request(&mut head, first, Some(&ready.injection))?;
         let answer = attempts(&entry, manager, &context, &exchange)
             .sending()
             .begin(&mut inner, request);
@@ -146,7 +149,7 @@ where
             let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
             let handle = manager.one_handle().ok_or(ProxyError::Internal)?;
             attempts(&entry, manager, &context, &exchange)
-                .finish(answer, &mut inner, &mut parts, &again, handle, &ready)
+                .finish(answer, &mut inner, &mut head, &again, handle, &ready)
                 .await
         }));
     }
@@ -156,7 +159,7 @@ where
         let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout));
         let handle = context.meter(&exchange).token(handle).await?;
         attempts(&entry, manager, &context, &exchange)
-            .run(&mut inner, &mut parts, body, &handle)
+            .run(&mut inner, &mut head, body, &handle)
             .await
     }))
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 
-/// A connection, as whoever accepted it describes it: an extension of each of its requests.
+/// A connection, as whoever accepted it describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The end on this side.

@@ -11,11 +11,11 @@ use pin_project_lite::pin_project;
 use super::ProxyError;
 
 pin_project! {
-    /// Refused at once, or whatever the inner service says; no allocation either way.
+    /// Refused at once, or whatever the inner service says. What passes pays for no error: those are large, and in a box.
     #[project = DecidedProjection]
     pub enum Decided<F> {
         // With this error; `None` once it was told.
-        Refused { error: Option<ProxyError> },
+        Refused { error: Option<Box<ProxyError>> },
         // On to the inner service.
         Passed { #[pin] future: F },
     }
@@ -23,7 +23,9 @@ pin_project! {
 
 impl<F> Decided<F> {
     pub(super) fn refused(error: ProxyError) -> Self {
-        Self::Refused { error: Some(error) }
+        Self::Refused {
+            error: Some(Box::new(error)),
+        }
     }
 
     /// Neither: it is never polled.
@@ -46,7 +48,7 @@ where
         match self.project() {
             DecidedProjection::Passed { future } => future.poll(cx),
             DecidedProjection::Refused { error } => match error.take() {
-                Some(error) => Poll::Ready(Err(error)),
+                Some(error) => Poll::Ready(Err(*error)),
                 // Polled after it was ready, which no executor does.
                 None => Poll::Pending,
             },

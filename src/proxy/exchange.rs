@@ -6,15 +6,17 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Method, Request, Uri, request::Parts};
 
 use super::{Connection, fields::Fields, guard::Caller, rewrite::Subject, route::Matched};
 
 /// A request within the stack.
 #[derive(Debug)]
 pub struct Inbound<B> {
-    /// What is left of it: each layer takes off what is its own.
-    pub request: Request<B>,
+    /// What is left of its head: each layer takes off what is its own. In a box, for it goes through many hands.
+    pub head: Box<Parts>,
+    /// Its body.
+    pub body: B,
     /// What is known of it.
     pub exchange: Arc<Exchange>,
 }
@@ -25,8 +27,13 @@ pub struct Inbound<B> {
 pub struct Exchange {
     /// The connection that it came on, where that is known.
     pub connection: Option<Arc<Connection>>,
+    /// The method that it came with.
+    pub method: Method,
+    /// The target that it came with.
+    pub uri: Uri,
     /// The header fields that it came with.
     pub fields: Fields,
+    id: OnceLock<HeaderValue>,
     caller: OnceLock<Caller>,
     upgrade: OnceLock<HeaderValue>,
     matched: OnceLock<Matched>,
@@ -42,28 +49,34 @@ pub struct Exchange {
 impl<B> Inbound<B> {
     /// A request that came on this connection.
     pub fn new(request: Request<B>, connection: Option<Arc<Connection>>) -> Self {
+        let (head, body) = request.into_parts();
         let exchange = Exchange {
             connection,
-            fields: Fields::of(request.headers()),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            fields: Fields::of(&head.headers),
             ..Exchange::default()
         };
         Self {
-            request,
+            head: Box::new(head),
+            body,
             exchange: Arc::new(exchange),
-        }
-    }
-
-    /// The same with another body.
-    pub fn map<C>(self, body: impl FnOnce(B) -> C) -> Inbound<C> {
-        Inbound {
-            request: self.request.map(body),
-            exchange: self.exchange,
         }
     }
 }
 
 /// Facts are found once: a second finding of the same is dropped.
 impl Exchange {
+    /// What it is found by in logs; nothing until it was given one.
+    pub fn id(&self) -> Option<&HeaderValue> {
+        self.id.get()
+    }
+
+    /// It is found by this.
+    pub fn found_id(&self, id: HeaderValue) {
+        let _ = self.id.set(id);
+    }
+
     /// How the caller addressed us.
     pub fn caller(&self) -> Option<&Caller> {
         self.caller.get()

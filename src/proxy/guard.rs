@@ -135,7 +135,7 @@ where
 
 /// Which of a listener's callers sends this request; its key is taken off, whether or not it was needed.
 fn recognise<B>(
-    Inbound { request, exchange }: &mut Inbound<B>,
+    Inbound { head, exchange, .. }: &mut Inbound<B>,
     listener: &ListenerName,
     callers: &Callers,
 ) -> Result<CallerName, ProxyError> {
@@ -144,14 +144,14 @@ fn recognise<B>(
         .connection
         .as_ref()
         .map_or(&unknown, |connection| &connection.proof);
-    let name = callers::identify(callers, request.headers(), proof).map_err(|why| ProxyError::CallerUnknown {
+    let name = callers::identify(callers, &head.headers, proof).map_err(|why| ProxyError::CallerUnknown {
         listener: listener.clone(),
         why,
         takes_bearer: callers.takes_bearer(),
     })?;
     if let Some(header) = callers.key_field() {
         // Nothing else: a subject may be read from `authorization`.
-        strip_field(request.headers_mut(), header);
+        strip_field(&mut head.headers, header);
     }
     Ok(name.clone())
 }
@@ -166,12 +166,12 @@ pub fn admit<B>(
 }
 
 fn admit_next<B>(
-    Inbound { request, exchange }: &Inbound<B>,
+    Inbound { head, exchange, .. }: &Inbound<B>,
     listener: &ListenerName,
     knows_host: impl Fn(&str) -> bool,
     last: &mut Option<Named>,
 ) -> Result<Caller, ProxyError> {
-    match *request.method() {
+    match head.method {
         Method::CONNECT => {
             return Err(ProxyError::bad_request(
                 "CONNECT asks for a tunnel, and bearerd is a reverse proxy: send plain HTTP to it as to a server, \
@@ -187,7 +187,7 @@ fn admit_next<B>(
         _ => {}
     }
     let connection = exchange.connection.as_deref();
-    let (authority, host) = authority::effective(request.uri(), request.headers(), request.version(), last)?.unzip();
+    let (authority, host) = authority::effective(&head.uri, &head.headers, head.version, last)?.unzip();
     let caller = Caller {
         scheme: match connection {
             Some(Connection { tls: true, .. }) => "https",
@@ -206,7 +206,7 @@ fn admit_next<B>(
         });
     }
     if exchange.fields.has(Fields::ORIGIN | Fields::SEC_FETCH_SITE) {
-        refuse_other_sites(request.headers(), &caller)?;
+        refuse_other_sites(&head.headers, &caller)?;
     }
     Ok(caller)
 }

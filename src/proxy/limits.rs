@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
@@ -104,10 +104,10 @@ where
                 };
             }
         };
-        let Inbound { request, exchange } = inbound;
-        match admitted(&target, request) {
-            Ok((request, oversize)) => {
-                let answer = self.inner.call(Inbound { request, exchange });
+        let Inbound { head, body, exchange } = inbound;
+        match admitted(&target, body) {
+            Ok((body, oversize)) => {
+                let answer = self.inner.call(Inbound { head, body, exchange });
                 Limited {
                     answer: Decided::nothing(),
                     watched: Some(Box::pin(watched(target, answer, oversize))),
@@ -121,10 +121,10 @@ where
     }
 }
 
-/// The request as it may go on, and what tells that its body was too large after all.
-fn admitted(target: &Target, request: Request<Body>) -> Result<(Request<Body>, Option<Oversize>), ProxyError> {
+/// The body of a request that may go on, and what tells that it was too large after all.
+fn admitted(target: &Target, body: Body) -> Result<(Body, Option<Oversize>), ProxyError> {
     let limits = &target.limits;
-    let too_large = |limit: &u64| request.body().size_hint().lower() > *limit;
+    let too_large = |limit: &u64| body.size_hint().lower() > *limit;
     // The size first: a request that can't be sent uses up no rate.
     if let Some(limit) = limits.request_body.filter(too_large) {
         return Err(request_too_large(target, limit));
@@ -135,14 +135,14 @@ fn admitted(target: &Target, request: Request<Body>) -> Result<(Request<Body>, O
             retry_after,
         })?;
     }
-    let is_known = request.body().size_hint().exact().is_some();
+    let is_known = body.size_hint().exact().is_some();
     Ok(match limits.request_body.filter(|_| !is_known) {
         Some(limit) => {
             let oversize = Oversize::default();
-            let bounded = |body| Bounded::new(body, limit, oversize.clone()).boxed_unsync();
-            (request.map(bounded), Some(oversize))
+            let bounded = Bounded::new(body, limit, oversize.clone());
+            (bounded.boxed_unsync(), Some(oversize))
         }
-        None => (request, None),
+        None => (body, None),
     })
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Request, Version, header::EXPECT};
+use http::{Version, header::EXPECT, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Sleep, sleep};
@@ -46,17 +46,17 @@ impl<B: Body + Send + Unpin + 'static> Linger<B>
 where
     B::Data: Send,
 {
-    /// The same request. An HTTP/2 stream can be given up alone; a caller that waits for `100 Continue` has not begun.
-    pub(super) fn over(request: Request<B>) -> Request<Self> {
-        let is_http2 = request.version() >= Version::HTTP_2;
-        let lingers = !is_http2 && !request.headers().contains_key(EXPECT);
-        request.map(|body| Self {
+    /// The body of this request. An HTTP/2 stream can be given up alone; a caller that waits for `100 Continue` has not
+    /// begun.
+    pub(super) fn over(body: B, head: &Parts) -> Self {
+        let is_http2 = head.version >= Version::HTTP_2;
+        Self {
             body: Some(body),
-            lingers,
+            lingers: !is_http2 && !head.headers.contains_key(EXPECT),
             is_http2,
             stall: None,
             moved: false,
-        })
+        }
     }
 }
 
@@ -158,6 +158,8 @@ where
 mod tests {
     use std::sync::mpsc;
 
+    use http::Request;
+
     use super::*;
 
     /// A body of so many pieces of 100 KiB, which tells of each that is read.
@@ -183,13 +185,18 @@ mod tests {
         }
     }
 
+    fn over<B: Body<Data = Bytes> + Send + Unpin>(request: Request<B>) -> Linger<B> {
+        let (head, body) = request.into_parts();
+        Linger::over(body, &head)
+    }
+
     async fn read_after_drop(request: http::request::Builder, count: usize) -> usize {
         let (sender, read) = mpsc::channel();
         let body = Pieces {
             left: count,
             read: sender,
         };
-        drop(Linger::over(request.body(body).unwrap()));
+        drop(over(request.body(body).unwrap()));
         // The sender goes with the body: the task has ended then.
         tokio::task::spawn_blocking(move || read.iter().count()).await.unwrap()
     }
@@ -208,11 +215,11 @@ mod tests {
                 Poll::Pending
             }
         }
-        let mut body = Linger::over(Request::post("/").body(Silent).unwrap()).into_body();
+        let mut body = over(Request::post("/").body(Silent).unwrap());
         let error = body.frame().await.unwrap().unwrap_err();
         assert_eq!(error.to_string(), "nothing of it came for 60 s");
         let request = Request::post("/").version(Version::HTTP_2).body(Silent).unwrap();
-        let mut body = Linger::over(request).into_body();
+        let mut body = over(request);
         let waited = tokio::time::timeout(STALL * 10, body.frame()).await;
         assert!(waited.is_err(), "a stream of HTTP/2 may be silent");
     }

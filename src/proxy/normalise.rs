@@ -53,14 +53,14 @@ where
     }
 
     fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
-        let Inbound { request, exchange } = &mut inbound;
-        let is_old = request.version() < Version::HTTP_11;
-        let answer = match normal_target(request.uri()) {
+        let Inbound { head, exchange, .. } = &mut inbound;
+        let is_old = head.version < Version::HTTP_11;
+        let answer = match normal_target(&head.uri) {
             Ok(normal) => {
                 if let Some(uri) = normal {
-                    *request.uri_mut() = uri;
+                    head.uri = uri;
                 }
-                if let Err(error) = hop_by_hop::strip_request(request, exchange) {
+                if let Err(error) = hop_by_hop::strip_request(head, exchange) {
                     return Normalised {
                         answer: Decided::refused(error),
                         is_old,
@@ -68,7 +68,7 @@ where
                 }
                 // The server on this side has answered it (RFC 9110 §10.1.1), so the upstream need not.
                 if exchange.fields.has(Fields::EXPECT) {
-                    request.headers_mut().remove(EXPECT);
+                    head.headers.remove(EXPECT);
                 }
                 Decided::passed(self.inner.call(inbound))
             }
@@ -143,7 +143,7 @@ mod tests {
             let response = Response::builder()
                 .header("connection", "x-secret")
                 .header("x-secret", "1")
-                .body(inbound.request.uri().to_string());
+                .body(inbound.head.uri.to_string());
             Ok(response.unwrap())
         });
         let request = Request::get(uri).body(()).unwrap();

@@ -11,11 +11,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, header::Entry};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::Inbound;
+use super::{Exchange, Inbound};
 
 /// The field that carries it, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -60,23 +60,23 @@ where
     }
 
     fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
-        let headers = inbound.request.headers_mut();
-        // A repeated field has one key: looking for more of it is for few requests.
-        let may_repeat = headers.len() != headers.keys_len();
-        let repeats = || may_repeat && headers.get_all(REQUEST_ID).iter().nth(1).is_some();
-        let id = match headers.get(REQUEST_ID) {
-            Some(id) if is_sane(id.as_bytes()) && !repeats() => id.clone(),
-            _ => {
+        let headers = &mut inbound.head.headers;
+        // The credential's field comes later: the table grows once for both.
+        headers.reserve(2);
+        let id = match headers.entry(REQUEST_ID) {
+            Entry::Occupied(own) if own.iter().nth(1).is_none() && is_sane(own.get().as_bytes()) => own.get().clone(),
+            Entry::Occupied(mut own) => {
                 let id = self.fresh.next();
-                // The credential's field comes later: the table grows once for both.
-                headers.reserve(2);
-                headers.insert(REQUEST_ID, id.clone());
+                own.insert(id.clone());
                 id
             }
+            Entry::Vacant(none) => none.insert(self.fresh.next()).clone(),
         };
+        inbound.exchange.found_id(id);
+        let exchange = inbound.exchange.clone();
         Identified {
             answer: self.inner.call(inbound),
-            id: Some(id),
+            exchange,
         }
     }
 }
@@ -86,7 +86,7 @@ pin_project! {
     pub struct Identified<F> {
         #[pin]
         answer: F,
-        id: Option<HeaderValue>,
+        exchange: Arc<Exchange>,
     }
 }
 
@@ -99,9 +99,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
-        if let (Ok(response), Some(id)) = (&mut answer, this.id.take()) {
+        if let (Ok(response), Some(id)) = (&mut answer, this.exchange.id()) {
             // An upstream's own is the better one: it stands in the upstream's log.
-            response.headers_mut().entry(REQUEST_ID).or_insert(id);
+            response.headers_mut().entry(REQUEST_ID).or_insert_with(|| id.clone());
         }
         Poll::Ready(answer)
     }

@@ -78,14 +78,16 @@ pin_project! {
     #[project = Projection]
     enum State<F> {
         // With this answer; `None` once it was given.
-        Refused { error: Option<ProxyError> },
+        Refused { error: Option<Box<ProxyError>> },
         Running { #[pin] future: F },
     }
 }
 
 impl<F> Rescued<F> {
     fn refused(error: ProxyError) -> Self {
-        let state = State::Refused { error: Some(error) };
+        let state = State::Refused {
+            error: Some(Box::new(error)),
+        };
         Self { state }
     }
 }
@@ -99,7 +101,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         let answer = match state.as_mut().project() {
-            Projection::Refused { error } => Err(error.take().unwrap_or(ProxyError::Internal)),
+            Projection::Refused { error } => Err(error.take().map_or(ProxyError::Internal, |error| *error)),
             Projection::Running { future } => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                 Ok(answer) => ready!(answer),
                 Err(panic) => {
@@ -151,7 +153,7 @@ mod tests {
     async fn law_9_a_panic_is_an_answer_without_its_words() {
         let inner = service_fn(|inbound: Inbound<String>| async move {
             tokio::task::yield_now().await;
-            panic!("canary {}", inbound.request.into_body());
+            panic!("canary {}", inbound.body);
         });
         let response = RescueLayer
             .layer(inner)

@@ -71,15 +71,15 @@ where
     }
 }
 
-fn towards_upstream<B>(Inbound { request, exchange }: &mut Inbound<B>) -> Result<(), ProxyError> {
+fn towards_upstream<B>(Inbound { head, exchange, .. }: &mut Inbound<B>) -> Result<(), ProxyError> {
     // The layer above has found it.
     let matched = exchange.matched().ok_or(ProxyError::Internal)?;
     let (entry, base) = (&matched.entry, &matched.entry.target.base);
 
     // Where nothing is taken off and nothing put before it, it is the caller's own.
     if !(entry.prefix.is_empty() && base.path.is_empty()) {
-        let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-        let (path, tail) = target.split_at(request.uri().path().len());
+        let target = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let (path, tail) = target.split_at(head.uri.path().len());
         let rest = matched.rest(path);
         let slash = if base.path.is_empty() && rest.is_empty() {
             "/"
@@ -88,13 +88,12 @@ fn towards_upstream<B>(Inbound { request, exchange }: &mut Inbound<B>) -> Result
         };
         let target = [&base.path, rest, slash, tail].concat();
         let target = PathAndQuery::from_maybe_shared(Bytes::from(target)).map_err(|_| ProxyError::Internal)?;
-        *request.uri_mut() = target.into();
+        head.uri = target.into();
     }
-    let version = request.version();
     // The client speaks whatever version it has agreed on with the upstream.
-    *request.version_mut() = Version::HTTP_11;
+    let version = std::mem::replace(&mut head.version, Version::HTTP_11);
 
-    let headers = request.headers_mut();
+    let headers = &mut head.headers;
     let subject = Subject::read(entry, headers, &matched.captures)?;
     let extra = extra_headers(entry, headers, &matched.captures, &subject)?;
     // After everything was read from them, for a proxy in front may have put a user's name or token there.

@@ -70,10 +70,10 @@ where
     }
 }
 
-fn decide<B>(Inbound { request, exchange }: &Inbound<B>, router: &Router) -> Result<(), ProxyError> {
+fn decide<B>(Inbound { head, exchange, .. }: &Inbound<B>, router: &Router) -> Result<(), ProxyError> {
     let caller = exchange.caller();
     let host = caller.and_then(|caller| caller.host.as_deref());
-    let (method, path) = (request.method(), request.uri().path());
+    let (method, path) = (&head.method, head.uri.path());
     // Found before the checks, so that a refusal's line in the log has its route.
     let mut matched = router.find(host, method, path)?;
     matched.masked = matched.entry.masked(matched.rest(path));

@@ -49,8 +49,7 @@ pub struct ListenerContext {
     pub clock: Clock,
 }
 
-/// A listener's stack. Each request should carry its [`Connection`] as an extension: without
-/// it, the connection's own address is not among the hosts that the guard knows.
+/// A listener's stack, to be made each connection's own by [`Stack::of`].
 pub fn stack(context: ListenerContext) -> Stack {
     let ListenerContext {
         name,
@@ -91,7 +90,10 @@ pub fn stack(context: ListenerContext) -> Stack {
         // Within what sends twice, so that each sending has a span.
         .layer(spans::of_calls())
         .service(Forward);
-    Stack(service)
+    Stack {
+        layers: service,
+        connection: None,
+    }
 }
 
 /// The layers by name, so that neither a request nor its future needs a box.
@@ -101,7 +103,20 @@ type Inner = Limit<Rewrite<Authorize<Calls<Forward>>>>;
 
 /// A listener's stack, made by [`stack()`].
 #[derive(Debug, Clone)]
-pub struct Stack(Layers);
+pub struct Stack {
+    layers: Layers,
+    connection: Option<Arc<Connection>>,
+}
+
+impl Stack {
+    /// For the requests of this connection, whose own address is among the hosts that the guard knows then.
+    pub fn of(&self, connection: Connection) -> Self {
+        Self {
+            layers: self.layers.clone(),
+            connection: Some(Arc::new(connection)),
+        }
+    }
+}
 
 impl<B> Service<Request<B>> for Stack
 where
@@ -113,17 +128,17 @@ where
     type Future = <Layers as Service<Inbound<Body>>>::Future;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Inbound<Body>>::poll_ready(&mut self.0, cx)
+        Service::<Inbound<Body>>::poll_ready(&mut self.layers, cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let connection = request.extensions_mut().remove::<Connection>().map(Arc::new);
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Inbound { head, body, exchange } = Inbound::new(request, self.connection.clone());
         // Nothing of it is left to be read: most requests have no body.
-        let request = match request.body().is_end_stream() {
-            true => request.map(|_| Body::default()),
+        let body = match body.is_end_stream() {
+            true => Body::default(),
             // Before anything can let go of the body.
-            false => Linger::over(request).map(BodyExt::boxed_unsync),
+            false => Linger::over(body, &head).boxed_unsync(),
         };
-        self.0.call(Inbound::new(request, connection))
+        self.layers.call(Inbound { head, body, exchange })
     }
 }

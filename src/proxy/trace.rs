@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderValue, Response, StatusCode};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 use tracing::Span;
 
-use super::{Exchange, Inbound, ProxyError, request_id::REQUEST_ID, route::Matched};
+use super::{Exchange, Inbound, ProxyError, route::Matched};
 use crate::{
     clock::Clock,
     log::AccessLine,
@@ -84,20 +84,16 @@ where
     }
 
     fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
-        let request = &inbound.request;
         let line = Line {
             started: self.context.clock.monotonic(),
             context: self.context.clone(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            id: request.headers().get(REQUEST_ID).cloned(),
             exchange: inbound.exchange.clone(),
             is_written: false,
         };
         let span = tracing::debug_span!(
             target: "bearerd::request",
             "request",
-            method = %line.method,
+            method = %line.exchange.method,
             path = tracing::field::Empty,
             request_id = line.id(),
         );
@@ -142,16 +138,14 @@ where
 struct Line {
     context: Arc<Context>,
     started: Duration,
-    method: Method,
-    uri: Uri,
-    id: Option<HeaderValue>,
     exchange: Arc<Exchange>,
     is_written: bool,
 }
 
 impl Line {
     fn id(&self) -> &str {
-        self.id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default()
+        let id = self.exchange.id().map(HeaderValue::to_str);
+        id.and_then(Result::ok).unwrap_or_default()
     }
 
     /// The path as it may be told.
@@ -161,7 +155,7 @@ impl Line {
                 masked: Some(masked), ..
             }) => Some(masked),
             None if !self.exchange.may_tell_path() => None,
-            Some(_) | None => Some(self.uri.path()),
+            Some(_) | None => Some(self.exchange.uri.path()),
         }
     }
 
@@ -188,7 +182,7 @@ impl Line {
         let line = AccessLine {
             listener: self.context.listener.as_str(),
             caller: caller.map(|name| name.as_str()),
-            method: self.method.as_str(),
+            method: self.exchange.method.as_str(),
             path: self.path(),
             route: entry.map(|entry| entry.name.as_str()),
             upstream: entry.map(|entry| entry.target.name.as_str()),

@@ -66,14 +66,14 @@ fn take_upgrade<B: http_body::Body>(inbound: &mut Inbound<B>) -> Option<OnUpgrad
     if !inbound.exchange.fields.has(Fields::UPGRADE) {
         return None;
     }
-    let request = &mut inbound.request;
+    let head = &mut inbound.head;
     // A body would stand between the two protocols; its request is answered without an upgrade (RFC 9110 §7.8).
-    if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
+    if head.version != Version::HTTP_11 || !inbound.body.is_end_stream() {
         return None;
     }
-    let wanted = wanted(request.headers())?;
+    let wanted = wanted(&head.headers)?;
     // There is none on a connection that can't be given away.
-    let caller = request.extensions_mut().remove::<OnUpgrade>()?;
+    let caller = head.extensions.remove::<OnUpgrade>()?;
     inbound.exchange.wants_upgrade(wanted);
     Some(caller)
 }

@@ -13,10 +13,10 @@ use tower::Service;
 
 use super::{
     bind::{Bound, Socket},
-    connection::{Connection, Options, run, run_secured},
+    connection::{Boxed, Options, run, run_secured},
     drain::Drain,
 };
-use crate::proxy::{Process, Proof};
+use crate::proxy::{Address, Connection, Process, Proof};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -26,20 +26,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// already and no more, and returns when the last connection has ended; dropping the future cuts off those that are
 /// left.
 ///
-/// The service must be ready at any time, and answer for itself where it isn't: nothing here waits for it.
+/// `services` makes the service of each connection's requests. It must be ready at any time, and answer for itself where it isn't: nothing here waits for it.
 ///
-/// `on_request` sees each request before the service does: it leaves the connection's ends where the service
-/// looks for them.
-pub async fn serve<S, B, F>(bound: Bound, service: S, on_request: F, options: Options, mut drain: Drain)
+pub async fn serve<M, S, B>(bound: Bound, services: M, options: Options, mut drain: Drain)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    M: Fn(Connection) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
-    let on_request = Arc::new(on_request);
+    let services = Arc::new(services);
     let options = Arc::new(options);
     let mut connections = JoinSet::new();
     loop {
@@ -52,7 +50,7 @@ where
             accepted = accept(&bound.socket) => accepted,
         };
         match accepted {
-            Ok(accepted) => attend(&mut connections, accepted, &service, &on_request, &options, &drain),
+            Ok(accepted) => attend(&mut connections, accepted, &services, &options, &drain),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted for the moment");
@@ -65,43 +63,40 @@ where
     // server has the socket too, the queue is that one's.
     if let Some(socket) = Arc::into_inner(bound.close()) {
         for accepted in waiting(socket) {
-            attend(&mut connections, accepted, &service, &on_request, &options, &drain);
+            attend(&mut connections, accepted, &services, &options, &drain);
         }
     }
     while connections.join_next().await.is_some() {}
 }
 
-fn attend<S, B, F>(
+fn attend<M, S, B>(
     connections: &mut JoinSet<()>,
-    (stream, ends): (Stream, Connection),
-    service: &S,
-    on_request: &Arc<F>,
+    (stream, connection): (Stream, Connection),
+    services: &Arc<M>,
     options: &Arc<Options>,
     drain: &Drain,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    M: Fn(Connection) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
-    let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());
-    let options = options.clone();
-    // A task of its own kind each: a plain connection need not have room for a handshake.
+    let (options, drain) = (options.clone(), drain.clone());
+    // Plain TCP is what nearly everybody speaks; the others share a kind of their own, for what serves a connection is large.
     match (stream, options.tls.as_ref().map(|tls| tls.load_full())) {
         (Stream::Tcp(stream), None) => {
-            connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+            let service = services(connection);
+            connections.spawn(async move { run(stream, service, &options, drain).await });
         }
         (Stream::Unix(stream), None) => {
-            connections.spawn(async move { run(stream, ends, service, on_request, &options, drain).await });
+            let (stream, service) = (Stream::Unix(stream).boxed(), services(connection));
+            connections.spawn(async move { run(stream, service, &options, drain).await });
         }
-        (Stream::Tcp(stream), Some(tls)) => {
-            let running = async move { run_secured(stream, ends, tls, service, on_request, &options, drain).await };
-            connections.spawn(running);
-        }
-        (Stream::Unix(stream), Some(tls)) => {
-            let running = async move { run_secured(stream, ends, tls, service, on_request, &options, drain).await };
+        (stream, Some(tls)) => {
+            let (stream, services) = (stream.boxed(), services.clone());
+            let running = async move { run_secured(stream, connection, tls, services, &options, drain).await };
             connections.spawn(running);
         }
     }
@@ -110,6 +105,15 @@ fn attend<S, B, F>(
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Stream {
+    fn boxed(self) -> Boxed {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Unix(stream) => Box::new(stream),
+        }
+    }
 }
 
 async fn accept(socket: &Socket) -> io::Result<(Stream, Connection)> {
@@ -128,12 +132,14 @@ async fn accept(socket: &Socket) -> io::Result<(Stream, Connection)> {
 fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Connection) {
     // Nagle's algorithm would hold back the ends of answers. A socket that won't is still good.
     let _ = stream.set_nodelay(true);
-    let ends = Connection {
-        local: stream.local_addr().ok(),
-        peer: Some(peer),
-        ..Connection::default()
+    let connection = Connection {
+        // One that has no address any more has no host to be called by either.
+        local: stream.local_addr().map_or(Address::Unix, Address::Tcp),
+        peer: Address::Tcp(peer),
+        tls: false,
+        proof: Proof::default(),
     };
-    (Stream::Tcp(stream), ends)
+    (Stream::Tcp(stream), connection)
 }
 
 fn of_unix(stream: UnixStream) -> (Stream, Connection) {
@@ -142,14 +148,16 @@ fn of_unix(stream: UnixStream) -> (Stream, Connection) {
         user: it.uid(),
         group: it.gid(),
     });
-    let ends = Connection {
+    let connection = Connection {
+        local: Address::Unix,
+        peer: Address::Unix,
+        tls: false,
         proof: Proof {
             certificate: None,
             process,
         },
-        ..Connection::default()
     };
-    (Stream::Unix(stream), ends)
+    (Stream::Unix(stream), connection)
 }
 
 /// The connections that wait in the system's queue, which is asked itself: the runtime may not have heard of them

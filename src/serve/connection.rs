@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     future::Future,
-    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -34,20 +33,7 @@ use super::{
     seldom::Seldom,
     tls::secure,
 };
-use crate::proxy::Proof;
-
-/// The two ends of a connection. Unix sockets have no addresses to speak of.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Connection {
-    /// The address the client connected to.
-    pub local: Option<SocketAddr>,
-    /// The client's own.
-    pub peer: Option<SocketAddr>,
-    /// Whether it speaks TLS.
-    pub tls: bool,
-    /// What it proves of the client.
-    pub proof: Proof,
-}
+use crate::proxy::Connection;
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -112,25 +98,21 @@ impl Options {
 }
 
 /// The service of one connection, whose requests are handed over one after the other, so that it isn't cloned for each.
-struct OfConnection<S, F> {
+struct OfConnection<S> {
     service: RefCell<S>,
-    on_request: Arc<F>,
-    ends: Connection,
     /// Says when answers are to tell that the connection ends; HTTP/2 has its own way (GOAWAY, RFC 9113 §6.8).
     farewell: Option<Arc<Drain>>,
 }
 
-impl<S, F, B> hyper::service::Service<Request<Incoming>> for OfConnection<S, F>
+impl<S, B> hyper::service::Service<Request<Incoming>> for OfConnection<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    F: Fn(&mut Request<Incoming>, Connection),
 {
     type Response = S::Response;
     type Error = Infallible;
     type Future = Answering<S::Future>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        (self.on_request)(&mut request, self.ends.clone());
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut service = self.service.borrow_mut();
         // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
         let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
@@ -167,23 +149,28 @@ where
     }
 }
 
+/// Bytes both ways, whatever they go over.
+pub(super) type Boxed = Box<dyn Duplex>;
+
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + Send> Duplex for I {}
+
 /// Serves a connection that speaks TLS, as [`run`] does a plain one.
-pub(super) async fn run_secured<I, S, B, F>(
-    stream: I,
-    mut ends: Connection,
+pub(super) async fn run_secured<M, S, B>(
+    stream: Boxed,
+    mut connection: Connection,
     tls: Arc<ServerConfig>,
-    service: S,
-    on_request: Arc<F>,
+    services: Arc<M>,
     options: &Options,
     mut drain: Drain,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    M: Fn(Connection) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     let mut securing = Box::pin(secure(stream, tls, options.handshake_timeout));
     let secured = tokio::select! {
@@ -194,27 +181,21 @@ pub(super) async fn run_secured<I, S, B, F>(
     let Some((stream, certificate)) = secured else {
         return;
     };
-    ends.tls = true;
-    ends.proof.certificate = certificate;
-    run(stream, ends, service, on_request, options, drain).await;
+    connection.tls = true;
+    connection.proof.certificate = certificate;
+    let stream: Boxed = Box::new(stream);
+    run(stream, services(connection), options, drain).await;
 }
 
 /// Serves a connection until either side ends it; once the drain has started, until its open requests are answered.
-pub(super) async fn run<I, S, B, F>(
-    stream: I,
-    ends: Connection,
-    service: S,
-    on_request: Arc<F>,
-    options: &Options,
-    mut drain: Drain,
-) where
+pub(super) async fn run<I, S, B>(stream: I, service: S, options: &Options, mut drain: Drain)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     let mut sniffing = pin!(sniff(stream, options.first_byte_timeout));
     let sniffed = tokio::select! {
@@ -226,15 +207,13 @@ pub(super) async fn run<I, S, B, F>(
     };
     let service = OfConnection {
         service: RefCell::new(service),
-        on_request,
-        ends,
         // Of this connection alone: all of them counting up and down in one place would slow each other.
         farewell: (version == Version::Http1).then(|| Arc::new(drain.clone())),
     };
     let gone = stream.gone();
-    let stream = TokioIo::new(stream);
     let ended = match version {
         Version::Http1 => {
+            let stream = TokioIo::new(stream);
             let mut connection = pin!(options.http1().serve_connection(stream, service).with_upgrades());
             tokio::select! {
                 biased;
@@ -249,6 +228,8 @@ pub(super) async fn run<I, S, B, F>(
             }
         }
         Version::Http2 => {
+            // Few speak it to a neighbour, and what serves it is larger still.
+            let stream: TokioIo<Boxed> = TokioIo::new(Box::new(stream));
             let mut connection = pin!(options.http2().serve_connection(stream, service));
             tokio::select! {
                 biased;

@@ -17,7 +17,7 @@ mod tls;
 
 pub use accept::serve;
 pub use bind::{BindError, Bound};
-pub use connection::{Connection, Options};
+pub use connection::Options;
 pub use drain::{Drain, Switch};
 pub use signal::{Hangups, Signals};
 

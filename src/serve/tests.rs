@@ -1,7 +1,7 @@
 use std::{convert::Infallible, os::unix::fs::PermissionsExt, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -14,31 +14,36 @@ use tokio::{
 use tower::service_fn;
 
 use super::*;
-use crate::config::checked::{Access, Bind};
+use crate::{
+    config::checked::{Access, Bind},
+    proxy::{Address, Connection},
+};
 
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
 /// Says over which version and from where it was asked.
-async fn echo(request: Request<Incoming>) -> Answer {
-    let ends = request.extensions().get::<Connection>().cloned().unwrap();
-    let text = format!("{:?} {}", request.version(), ends.local.is_some());
+async fn echo(version: Version, connection: Connection) -> Answer {
+    let text = format!("{version:?} {}", matches!(connection.local, Address::Tcp(_)));
     Ok(Response::builder()
         .header("x-some-header", "1")
         .body(text.into_bytes().into())
         .unwrap())
 }
 
-fn leave_ends(request: &mut Request<Incoming>, ends: Connection) {
-    request.extensions_mut().insert(ends);
-}
-
 async fn loopback() -> Bound {
     Bound::bind(&Bind::Tcp(([127, 0, 0, 1], 0).into())).await.unwrap()
 }
 
+async fn echo_on(bound: Bound, options: Options, drain: Drain) {
+    let services = |connection: Connection| {
+        service_fn(move |request: Request<Incoming>| echo(request.version(), connection.clone()))
+    };
+    serve(bound, services, options, drain).await;
+}
+
 fn echoing(bound: Bound, options: Options) -> (Switch, JoinHandle<()>) {
     let (switch, drain) = Switch::new();
-    let server = tokio::spawn(serve(bound, service_fn(echo), leave_ends, options, drain));
+    let server = tokio::spawn(echo_on(bound, options, drain));
     (switch, server)
 }
 
@@ -143,12 +148,12 @@ async fn a_unix_socket_can_be_for_others_and_tells_who_they_are() {
         "nothing else is left"
     );
 
-    let proof = service_fn(|request: Request<Incoming>| async move {
-        let process = request.extensions().get::<Connection>().unwrap().proof.process.unwrap();
-        Answer::Ok(Response::new(process.user.to_string().into()))
-    });
+    let proof = |connection: Connection| {
+        let user = connection.proof.process.unwrap().user;
+        service_fn(move |_: Request<Incoming>| async move { Answer::Ok(Response::new(user.to_string().into())) })
+    };
     let (_switch, drain) = Switch::new();
-    tokio::spawn(serve(bound, proof, leave_ends, Options::default(), drain));
+    tokio::spawn(serve(bound, proof, Options::default(), drain));
     let mut stream = UnixStream::connect(&path).await.unwrap();
     stream.write_all(CLOSE).await.unwrap();
     let user = rustix::process::geteuid().as_raw();
@@ -198,7 +203,7 @@ async fn a_drain_answers_what_was_asked_and_closes_the_rest() {
         })
     };
     let (switch, drain) = Switch::new();
-    let server = tokio::spawn(serve(bound, slow, leave_ends, Options::default(), drain.clone()));
+    let server = tokio::spawn(serve(bound, move |_| slow.clone(), Options::default(), drain.clone()));
 
     let silent = TcpStream::connect(address).await.unwrap();
     let mut asking = TcpStream::connect(address).await.unwrap();
@@ -231,7 +236,7 @@ async fn whoever_is_in_the_queue_when_a_drain_begins_is_answered() {
     }
     let (switch, drain) = Switch::new();
     switch.start();
-    tokio::spawn(serve(bound, service_fn(echo), leave_ends, Options::default(), drain));
+    tokio::spawn(echo_on(bound, Options::default(), drain));
     for stream in waiting {
         let answer = read_all(stream).await;
         assert!(

@@ -119,31 +119,35 @@ impl Client {
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send + use<> {
-        let begun = self.0.begin(request);
         let client = self.clone();
+        let begun = self.0.begin(request).map_err(|request| {
+            let client = self.clone();
+            // In a box: few requests come to this, and it is large.
+            Box::pin(async move { client.send_over(request, true, None).await })
+        });
         async move {
             let (mut line, slot, answer) = match begun {
                 Ok(begun) => begun,
-                // In a box: few requests come to this, and it is large.
-                Err(request) => return Box::pin(client.send_over(request, true, None)).await,
+                Err(sent) => return sent.await,
             };
             let shared = &client.0;
-            match line.answer(answer).await {
-                Some(Ok(answer)) => shared.answered(Lent::Http1(line), slot, answer),
+            let again = match line.answer(answer).await {
+                Some(Ok(answer)) => return shared.answered(Lent::Http1(line), slot, answer),
                 Some(Err(mut failure)) => match failure.take_message() {
                     Some(unsent) => {
                         drop(line);
                         let request = unsent.map(|_| Body::default());
                         // It has its place: who comes later doesn't come before it.
-                        Box::pin(client.send_over(request, true, Some(slot))).await
+                        Box::pin(client.send_over(request, true, Some(slot)))
                     }
-                    None => Err(shared.failure(true, failure.error())),
+                    None => return Err(shared.failure(true, failure.error())),
                 },
                 None => {
                     line.abandon();
-                    Err(shared.expired(true))
+                    return Err(shared.expired(true));
                 }
-            }
+            };
+            again.await
         }
     }
 
@@ -212,10 +216,7 @@ impl Client {
 impl Shared {
     /// Gives a request without a body to a connection that is there, if its turn is now; else it comes back.
     #[expect(clippy::result_large_err, reason = "it is the request, which goes on")]
-    fn begin(
-        &self,
-        request: Request<Body>,
-    ) -> Result<(Box<Line>, Slot, impl Future<Output = line::Sent> + Send + use<>), Request<Body>> {
+    fn begin(&self, request: Request<Body>) -> Result<(Box<Line>, Slot, line::ToCome), Request<Body>> {
         if !request.body().is_end_stream() || request.headers().contains_key(header::UPGRADE) {
             return Err(request);
         }
@@ -225,7 +226,8 @@ impl Shared {
         let Some(mut line) = self.pool.take_http1() else {
             return Err(request);
         };
-        let mut request = framed(request).map(|_| Sending::Nothing);
+        let mut request = request.map(|_| Sending::Nothing);
+        *request.version_mut() = Version::HTTP_11;
         self.address(&mut request, false);
         let answer = line.begin(request, self.response_timeout);
         Ok((line, slot, answer))

@@ -29,6 +29,8 @@ use super::{connect::Stream, upload::Sending};
 type Connection = http1::Connection<Stream, Sending>;
 /// What came of a request: the answer's head, or a request that provably never left.
 pub(super) type Sent = Result<Response<Incoming>, TrySendError<Request<Sending>>>;
+/// What is to come of it. In a box: hyper's own future is large, and goes through several hands.
+pub(super) type ToCome = Pin<Box<dyn Future<Output = Sent> + Send>>;
 
 /// A connection, with nothing or one request under way.
 pub(super) struct Line {
@@ -165,39 +167,28 @@ impl Line {
         clippy::disallowed_methods,
         reason = "tokio's timers are put off to a moment of its own clock"
     )]
-    pub(super) fn begin(
-        &mut self,
-        request: Request<Sending>,
-        limit: Duration,
-    ) -> impl Future<Output = Sent> + Send + use<> {
+    pub(super) fn begin(&mut self, request: Request<Sending>, limit: Duration) -> ToCome {
         self.limit.as_mut().reset(Instant::now() + limit);
         // It is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
-        unconstrained(self.sender.try_send_request(request))
+        Box::pin(unconstrained(self.sender.try_send_request(request)))
     }
 
     /// Waits for the answer to what was [begun](Self::begin); `None` if none came in time.
-    pub(super) fn answer(
-        &mut self,
-        answer: impl Future<Output = Sent> + Send,
-    ) -> impl Future<Output = Option<Sent>> + Send {
+    pub(super) fn answer(&mut self, mut answer: ToCome) -> impl Future<Output = Option<Sent>> + Send {
         let (driver, timer) = (&mut self.driver, &mut self.limit);
-        async move {
-            let mut answer = pin!(answer);
-            std::future::poll_fn(|context| {
-                let answer = match driver.poll(context) {
-                    // An answer comes from the connection, which was polled just now, and from nowhere else.
-                    true => answer.as_mut().poll(&mut Context::from_waker(Waker::noop())),
-                    false => answer.as_mut().poll(context),
-                };
-                match answer {
-                    Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                    // However much the connection has used up of the task's budget: an upstream that never stops
-                    // sending heads that are no answer would never be given up.
-                    Poll::Pending => pin!(unconstrained(timer.as_mut())).poll(context).map(|()| None),
-                }
-            })
-            .await
-        }
+        std::future::poll_fn(move |context| {
+            let answer = match driver.poll(context) {
+                // An answer comes from the connection, which was polled just now, and from nowhere else.
+                true => answer.as_mut().poll(&mut Context::from_waker(Waker::noop())),
+                false => answer.as_mut().poll(context),
+            };
+            match answer {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                // However much the connection has used up of the task's budget: an upstream that never stops
+                // sending heads that are no answer would never be given up.
+                Poll::Pending => pin!(unconstrained(timer.as_mut())).poll(context).map(|()| None),
+            }
+        })
     }
 
     /// The next frame of the body of its answer.

@@ -15,12 +15,12 @@ use std::{
 };
 
 use bearerd::{
-    admin::{Admin, LocalAddress, Overview},
+    admin::{Admin, Overview},
     assemble::Program,
     clock::Clock,
     config::{Surroundings, load},
-    proxy,
-    serve::{self, Bound, Connection, Switch},
+    proxy::Connection,
+    serve::{self, Bound, Switch},
 };
 use bytes::Bytes;
 use http::{Request, Response};
@@ -119,39 +119,24 @@ impl World {
         let (listener, _, stack) = program.listeners.remove(0);
         let bound = Bound::bind(&listener.bind).await.unwrap();
         let proxy = bound.tcp_address().unwrap();
-        let describe = |request: &mut Request<Incoming>, ends: Connection| {
-            request.extensions_mut().insert(proxy::Connection {
-                local: proxy::Address::Tcp(ends.local.unwrap()),
-                peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: ends.tls,
-                proof: ends.proof,
-            });
-        };
-        let stack = Recorded {
-            inner: stack,
+        let arrived_at_proxy = sender.clone();
+        let services = move |connection| Recorded {
+            inner: stack.of(connection),
             listener: "proxy",
-            arrived: sender.clone(),
+            arrived: arrived_at_proxy.clone(),
         };
-        tokio::spawn(serve::serve(
-            bound,
-            stack,
-            describe,
-            serve::Options::default(),
-            drain.clone(),
-        ));
+        tokio::spawn(serve::serve(bound, services, serve::Options::default(), drain.clone()));
 
         let bound = Bound::bind(&program.admin.clone().unwrap()).await.unwrap();
         let admin = bound.tcp_address().unwrap();
-        let describe = |request: &mut Request<Incoming>, ends: Connection| {
-            request.extensions_mut().insert(LocalAddress(ends.local.unwrap()));
-        };
         let overview = Overview::new(program.managers.clone(), program.metrics.clone(), clock);
-        let stack = Recorded {
-            inner: Admin::new(Arc::new(overview)),
+        let actions = Admin::new(Arc::new(overview));
+        let services = move |connection: Connection| Recorded {
+            inner: actions.of(&connection),
             listener: "admin",
-            arrived: sender,
+            arrived: sender.clone(),
         };
-        tokio::spawn(serve::serve(bound, stack, describe, serve::Options::default(), drain));
+        tokio::spawn(serve::serve(bound, services, serve::Options::default(), drain));
 
         let (site, rebound, told) = site(proxy, admin).await;
         Self {

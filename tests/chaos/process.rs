@@ -19,8 +19,7 @@ use bearerd::{
     assemble::{Program, open_store},
     clock::Clock,
     config::{self, Surroundings},
-    proxy,
-    serve::{self, Bound, Connection, Switch},
+    serve::{self, Bound, Switch},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::mpsc, time::timeout};
@@ -113,15 +112,13 @@ pub(crate) fn run(file: PathBuf) {
         let bound = Bound::bind(&listener.bind).await.unwrap();
         tell(&format!("listening {}", bound.tcp_address().unwrap()));
         let (_switch, drain) = Switch::new();
-        let describe = |request: &mut http::Request<_>, ends: Connection| {
-            request.extensions_mut().insert(proxy::Connection {
-                local: proxy::Address::Tcp(ends.local.unwrap()),
-                peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: ends.tls,
-                proof: ends.proof,
-            });
-        };
-        serve::serve(bound, stack, describe, serve::Options::default(), drain).await;
+        serve::serve(
+            bound,
+            move |connection| stack.of(connection),
+            serve::Options::default(),
+            drain,
+        )
+        .await;
     });
 }
 

@@ -238,10 +238,10 @@ fn what_ends_here_ends_here_and_nothing_else() {
         if is_http2 {
             *request.version_mut() = http::Version::HTTP_2;
         }
-        let echo = service_fn(|Inbound { request, .. }: Inbound<()>| async move {
+        let echo = service_fn(|Inbound { head, .. }: Inbound<()>| async move {
             let mut response = Response::new(());
-            *response.headers_mut() = request.headers().clone();
-            response.extensions_mut().insert(request.headers().clone());
+            *response.headers_mut() = head.headers.clone();
+            response.extensions_mut().insert(head.headers);
             Ok(response)
         });
         let Ok(answer) = runtime.block_on(NormaliseLayer.layer(echo).oneshot(Inbound::new(request, None))) else {

@@ -248,9 +248,8 @@ pub(crate) async fn listen(upstream: SocketAddr) -> World {
                 tls: false,
                 proof: bearerd::proxy::Proof::default(),
             };
-            let stack = stack.clone();
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(connection.clone());
+            let stack = stack.of(connection);
+            let service = service_fn(move |request: Request<Incoming>| {
                 let answer: Answer = Box::pin(stack.clone().call(request));
                 answer
             });

@@ -14,8 +14,7 @@ use bearerd::{
     config::{self, Surroundings, checked::Config},
     demo::{Apis, Counts, Misbehaviour, Options, Places, Times, config_yaml, fluent},
     manager::Status,
-    proxy,
-    serve::{self, Bound, Connection, Switch},
+    serve::{self, Bound, Switch},
     upstream::{Exchange, Sent, Settings, Tls},
 };
 use bytes::Bytes;
@@ -256,15 +255,12 @@ impl Bearerd {
         let (listener, _, stack) = program.listeners.remove(0);
         let bound = Bound::bind(&listener.bind).await.unwrap();
         let address = bound.tcp_address().unwrap();
-        let describe = |request: &mut http::Request<_>, ends: Connection| {
-            request.extensions_mut().insert(proxy::Connection {
-                local: proxy::Address::Tcp(ends.local.unwrap()),
-                peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: ends.tls,
-                proof: ends.proof,
-            });
-        };
-        serving.spawn(serve::serve(bound, stack, describe, serve::Options::default(), drain));
+        serving.spawn(serve::serve(
+            bound,
+            move |connection| stack.of(connection),
+            serve::Options::default(),
+            drain,
+        ));
         Self {
             address,
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),

@@ -14,8 +14,7 @@ use bearerd::{
     config::{self, Surroundings, checked::Config},
     demo::{Apis, Counts, Options, Places, config_yaml, fluent},
     manager::Status,
-    proxy,
-    serve::{self, Bound, Connection, Switch},
+    serve::{self, Bound, Switch},
     store::TokenStore,
     upstream::{Exchange, Sent, Settings, Tls},
 };
@@ -216,15 +215,12 @@ impl Bearerd {
         let (listener, _, stack) = program.listeners.remove(0);
         let bound = Bound::bind(&listener.bind).await.unwrap();
         let address = bound.tcp_address().unwrap();
-        let describe = |request: &mut http::Request<_>, ends: Connection| {
-            request.extensions_mut().insert(proxy::Connection {
-                local: proxy::Address::Tcp(ends.local.unwrap()),
-                peer: proxy::Address::Tcp(ends.peer.unwrap()),
-                tls: ends.tls,
-                proof: ends.proof,
-            });
-        };
-        serving.spawn(serve::serve(bound, stack, describe, serve::Options::default(), drain));
+        serving.spawn(serve::serve(
+            bound,
+            move |connection| stack.of(connection),
+            serve::Options::default(),
+            drain,
+        ));
         Self {
             client: Client::of(address),
             program,

@@ -13,12 +13,12 @@ use super::{
     watching::Watching,
 };
 use crate::{
-    admin::{Admin, LocalAddress, Probes},
+    admin::{Admin, Probes},
     assemble::Program,
     config::checked::{Access, Bind, Listener},
     name::ListenerName,
-    proxy::{self, Stack},
-    serve::{self, Bound, Connection, Drain, Switch},
+    proxy::{Connection, Stack},
+    serve::{self, Bound, Drain, Switch},
 };
 
 /// Everything that accepts connections.
@@ -160,17 +160,10 @@ impl Serving {
                 tls: program.acceptor(&name),
                 ..serve::Options::default()
             };
-            let describe = |request: &mut Request<_>, ends: Connection| {
-                request.extensions_mut().insert(proxy::Connection {
-                    local: ends.local.map_or(proxy::Address::Unix, proxy::Address::Tcp),
-                    peer: ends.peer.map_or(proxy::Address::Unix, proxy::Address::Tcp),
-                    tls: ends.tls,
-                    proof: ends.proof,
-                });
-            };
             let (switch, drain) = Switch::new();
             let open = Open::new(listener.bind, &bound, switch);
-            self.proxies.spawn(serve::serve(bound, stack, describe, options, drain));
+            let services = move |connection| stack.of(connection);
+            self.proxies.spawn(serve::serve(bound, services, options, drain));
             self.listeners.insert(name, open);
         }
     }
@@ -184,31 +177,17 @@ impl Serving {
         watching: &Arc<Watching>,
     ) {
         let service = Probes::new(watching.clone());
-        watch(
-            &mut self.watchers,
-            &mut self.probes,
-            probes,
-            sockets.probes,
-            |_| service,
-            |_, _| {},
-        );
-        let describe = |request: &mut Request<_>, ends: Connection| {
-            if let Some(local) = ends.local {
-                request.extensions_mut().insert(LocalAddress(local));
-            }
-        };
+        watch(&mut self.watchers, &mut self.probes, probes, sockets.probes, |_| {
+            move |_| service.clone()
+        });
         if let Some(bound) = &sockets.admin {
             tracing::info!(address = %shown(bound.address()), "the status page and the actions are here");
         }
-        let service = |drain: &Drain| Admin::new(watching.clone()).until(drain.receiver());
-        watch(
-            &mut self.watchers,
-            &mut self.admin,
-            admin,
-            sockets.admin,
-            service,
-            describe,
-        );
+        let services = |drain: &Drain| {
+            let service = Admin::new(watching.clone()).until(drain.receiver());
+            move |connection| service.of(&connection)
+        };
+        watch(&mut self.watchers, &mut self.admin, admin, sockets.admin, services);
     }
 
     /// Where everything listens.
@@ -275,20 +254,19 @@ fn give(name: &ListenerName, bound: &Bound, access: Access) {
 }
 
 /// Serves one of the others from its new socket, if it has one; ends it where the config has it no more.
-fn watch<S, B, F>(
+fn watch<M, S, B>(
     tasks: &mut JoinSet<()>,
     open: &mut Option<Open>,
     bind: Option<&Bind>,
     bound: Option<Bound>,
-    service: impl FnOnce(&Drain) -> S,
-    describe: F,
+    services: impl FnOnce(&Drain) -> M,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    M: Fn(Connection) -> S + Send + Sync + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Future + Send,
     B: http_body::Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     match (bind, bound) {
         (None, _) => *open = None,
@@ -296,8 +274,7 @@ fn watch<S, B, F>(
         (Some(bind), Some(bound)) => {
             let (switch, drain) = Switch::new();
             *open = Some(Open::new(bind.clone(), &bound, switch));
-            let service = service(&drain);
-            tasks.spawn(serve::serve(bound, service, describe, serve::Options::default(), drain));
+            tasks.spawn(serve::serve(bound, services(&drain), serve::Options::default(), drain));
         }
     }
 }

@@ -125,15 +125,34 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         let sending = self.sending();
         let injection = Some(&ready.injection);
         let response = sending.answer(answer, inner, parts, again, injection).await?;
-        let (response, verdict) = match rejection::at_a_glance(&response, self.signs) {
-            Some(verdict) => (response, verdict),
-            None => Box::pin(rejection::judge(response, self.signs, self.patience)).await,
-        };
+        if rejection::at_a_glance(&response, self.signs) == Some(Verdict::Silent) {
+            note_success(tokens, ready, &response);
+            return Ok(response);
+        }
+        // In a box: few requests come to this.
+        Box::pin(self.look_closer(inner, parts, again, tokens, ready, response)).await
+    }
+
+    /// What comes of this answer to the first attempt, which may be a rejection.
+    async fn look_closer<S>(
+        &self,
+        inner: &mut S,
+        parts: &mut Parts,
+        again: &Again,
+        tokens: &impl Tokens,
+        ready: &Ready,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, ProxyError>
+    where
+        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
+    {
+        let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {
             note_success(tokens, ready, &response);
             return Ok(response);
         }
-        Box::pin(self.replay(inner, parts, again, tokens, ready, (response, verdict))).await
+        self.replay(inner, parts, again, tokens, ready, (response, verdict))
+            .await
     }
 
     /// The second attempt, if there can be one, after this answer to the first.

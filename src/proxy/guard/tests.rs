@@ -77,9 +77,9 @@ fn a_request_names_one_host() {
     assert_eq!(code(&request("http://LocalHost:80/", &[("host", "localhost")])), None);
     assert_eq!(code(&request("http://evil.example/", &[])), Some("unknown_host"));
     let mut old = request("/", &[]);
-    *old.request.version_mut() = Version::HTTP_10;
+    old.head.version = Version::HTTP_10;
     assert_eq!(code(&old), None, "HTTP/1.0 has no Host");
-    old.request.headers_mut().insert(HOST, "evil.example".parse().unwrap());
+    old.head.headers.insert(HOST, "evil.example".parse().unwrap());
     assert_eq!(code(&old), Some("unknown_host"), "but if it has, that counts");
 }
 
@@ -130,7 +130,7 @@ fn law_8_a_callers_key_is_taken_off_however_it_is_written() {
         ],
     );
     assert_eq!(recognise(&mut known, &listener, &callers).unwrap().as_str(), "erp");
-    let left: Vec<_> = known.request.headers().keys().map(HeaderName::as_str).collect();
+    let left: Vec<_> = known.head.headers.keys().map(HeaderName::as_str).collect();
     assert_eq!(left, ["authorization"], "which a subject may be read from");
     let error = recognise(&mut request("/", &[]), &listener, &callers).unwrap_err();
     assert_eq!(error.code().as_str(), "caller_unknown");
@@ -147,7 +147,10 @@ fn over_tls_origins_are_of_https() {
     };
     let of = |origin| {
         let plain = request("/", &[("host", "localhost:8443"), ("origin", origin)]);
-        code(&Inbound::new(plain.request, Some(Arc::new(connection.clone()))))
+        code(&Inbound::new(
+            Request::from_parts(*plain.head, ()),
+            Some(Arc::new(connection.clone())),
+        ))
     };
     assert_eq!(of("https://localhost:8443"), None);
     assert_eq!(of("http://localhost:8443"), Some("browser_refused"));
@@ -157,7 +160,7 @@ fn over_tls_origins_are_of_https() {
 fn tunnels_and_echoes_are_refused_with_words() {
     for method in [Method::CONNECT, Method::TRACE] {
         let mut request = request("localhost:80", &[("host", "localhost:80")]);
-        *request.request.method_mut() = method;
+        request.head.method = method;
         assert_eq!(code(&request), Some("bad_request"));
     }
 }

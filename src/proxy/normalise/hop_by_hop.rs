@@ -1,8 +1,9 @@
 //! Header fields that speak of one connection only (RFC 9110 §7.6.1), and end here.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, Entry, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    request::Parts,
 };
 
 use crate::proxy::{Exchange, Fields, ProxyError};
@@ -14,9 +15,9 @@ use crate::proxy::{Exchange, Fields, ProxyError};
 ///
 /// # Errors
 /// A transfer coding besides `chunked`, which is removed here and would not be there.
-pub(super) fn strip_request<B>(request: &mut Request<B>, exchange: &Exchange) -> Result<(), ProxyError> {
-    let (fields, is_http2) = (exchange.fields, request.version() == Version::HTTP_2);
-    let headers = request.headers_mut();
+pub(super) fn strip_request(head: &mut Parts, exchange: &Exchange) -> Result<(), ProxyError> {
+    let (fields, is_http2) = (exchange.fields, head.version == Version::HTTP_2);
+    let headers = &mut head.headers;
     if is_http2 {
         join_cookies(headers);
     }
@@ -84,20 +85,22 @@ fn strip_found(headers: &mut HeaderMap, fields: Fields) {
     if fields.has(Fields::OTHER_HOP) && headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    if fields.has(Fields::CONNECTION) {
+    if fields.has(Fields::CONNECTION)
+        && let Entry::Occupied(connection) = headers.entry(CONNECTION)
+    {
         let only_says_how_long = |value: &HeaderValue| matches!(value.as_bytes(), b"keep-alive" | b"close");
-        if !headers.get_all(CONNECTION).iter().all(only_says_how_long) {
-            let named: Vec<HeaderName> = headers
-                .get_all(CONNECTION)
+        let named: Vec<HeaderName> = match connection.iter().all(only_says_how_long) {
+            true => Vec::new(),
+            false => connection
                 .iter()
                 .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
                 .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-                .collect();
-            for name in named {
-                headers.remove(name);
-            }
+                .collect(),
+        };
+        connection.remove();
+        for name in named {
+            headers.remove(name);
         }
-        headers.remove(CONNECTION);
     }
     if !fields.has(Fields::OTHER_HOP) {
         return;
@@ -120,6 +123,7 @@ pub(in crate::proxy) fn names(value: &HeaderValue, wanted: &str) -> bool {
 mod tests {
     use super::*;
     use crate::proxy::Inbound;
+    use http::Request;
 
     /// What is left of these fields, sorted.
     fn left(version: Version, fields: &[(&'static str, &'static str)]) -> Result<Vec<(String, String)>, ProxyError> {
@@ -129,9 +133,8 @@ mod tests {
             request.headers_mut().append(name, HeaderValue::from_static(value));
         }
         let mut inbound = Inbound::new(request, None);
-        strip_request(&mut inbound.request, &inbound.exchange)?;
-        let request = inbound.request;
-        let fields = request.headers().iter();
+        strip_request(&mut inbound.head, &inbound.exchange)?;
+        let fields = inbound.head.headers.iter();
         let mut left: Vec<_> = fields
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect();

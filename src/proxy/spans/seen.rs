@@ -20,11 +20,11 @@ pub trait Seen {
 
 impl<B> Seen for Inbound<B> {
     fn method(&self) -> &Method {
-        self.request.method()
+        &self.head.method
     }
 
     fn headers(&self) -> &HeaderMap {
-        self.request.headers()
+        &self.head.headers
     }
 
     fn route(&self) -> Option<&Arc<Entry>> {
