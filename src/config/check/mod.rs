@@ -18,6 +18,7 @@ mod route;
 mod state;
 mod stray;
 mod subject;
+mod ties;
 mod tls;
 mod traces;
 mod upstream;
