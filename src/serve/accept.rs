@@ -1,17 +1,16 @@
 //! The accept loop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use http_body::Body;
+use http::Request;
 use hyper::body::Incoming;
 use tokio::{
     net::{TcpStream, UnixStream},
     task::JoinSet,
 };
-use tower::Service;
 
 use super::{
+    answers::Answers,
     bind::{Bound, Socket},
     connection::{Connection, Options, run, run_secured},
     drain::Drain,
@@ -30,13 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// `on_request` sees each request before the service does: it leaves the connection's ends where the service
 /// looks for them.
-pub async fn serve<S, B, F>(bound: Bound, service: S, on_request: F, options: Options, mut drain: Drain)
+pub async fn serve<S, F>(bound: Bound, service: S, on_request: F, options: Options, mut drain: Drain)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     let on_request = Arc::new(on_request);
@@ -71,7 +66,7 @@ where
     while connections.join_next().await.is_some() {}
 }
 
-fn attend<S, B, F>(
+fn attend<S, F>(
     connections: &mut JoinSet<()>,
     (stream, ends): (Stream, Connection),
     service: &S,
@@ -79,11 +74,7 @@ fn attend<S, B, F>(
     options: &Arc<Options>,
     drain: &Drain,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     let (service, on_request, drain) = (service.clone(), on_request.clone(), drain.clone());

@@ -13,7 +13,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -28,6 +27,7 @@ use tokio::{
 use tower::Service;
 
 use super::{
+    answers::Answers,
     drain::Drain,
     head_timer::HeadTimer,
     preface::{Version, sniff},
@@ -168,7 +168,7 @@ where
 }
 
 /// Serves a connection that speaks TLS, as [`run`] does a plain one.
-pub(super) async fn run_secured<I, S, B, F>(
+pub(super) async fn run_secured<I, S, F>(
     stream: I,
     mut ends: Connection,
     tls: Arc<ServerConfig>,
@@ -178,20 +178,12 @@ pub(super) async fn run_secured<I, S, B, F>(
     mut drain: Drain,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
-    let mut securing = Box::pin(secure(stream, tls, options.handshake_timeout));
-    let secured = tokio::select! {
-        secured = &mut securing => secured,
-        () = drain.started() => timeout(LAST_REQUEST, &mut securing).await.ok().flatten(),
-    };
-    drop(securing);
-    let Some((stream, certificate)) = secured else {
+    // In a box, which is gone once the connection is secured.
+    let securing = Box::pin(secure(stream, tls, options.handshake_timeout));
+    let Some((stream, certificate)) = before_the_end(securing, &mut drain).await else {
         return;
     };
     ends.tls = true;
@@ -200,7 +192,7 @@ pub(super) async fn run_secured<I, S, B, F>(
 }
 
 /// Serves a connection until either side ends it; once the drain has started, until its open requests are answered.
-pub(super) async fn run<I, S, B, F>(
+pub(super) async fn run<I, S, F>(
     stream: I,
     ends: Connection,
     service: S,
@@ -209,19 +201,11 @@ pub(super) async fn run<I, S, B, F>(
     mut drain: Drain,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
-    let mut sniffing = pin!(sniff(stream, options.first_byte_timeout));
-    let sniffed = tokio::select! {
-        sniffed = &mut sniffing => sniffed,
-        () = drain.started() => timeout(LAST_REQUEST, sniffing).await.ok().flatten(),
-    };
-    let Some((version, mut stream)) = sniffed else {
+    let sniffing = pin!(sniff(stream, options.first_byte_timeout));
+    let Some((version, mut stream)) = before_the_end(sniffing, &mut drain).await else {
         return;
     };
     let service = OfConnection {
@@ -266,4 +250,12 @@ pub(super) async fn run<I, S, B, F>(
     }
     // An upgraded one lives on with whoever has taken it over.
     let _ = gone.await;
+}
+
+/// What comes of it, unless it is not there [in time](LAST_REQUEST) once the drain has started.
+async fn before_the_end<T>(mut coming: impl Future<Output = Option<T>> + Unpin, drain: &mut Drain) -> Option<T> {
+    tokio::select! {
+        came = &mut coming => came,
+        () = drain.started() => timeout(LAST_REQUEST, coming).await.ok().flatten(),
+    }
 }

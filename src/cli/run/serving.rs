@@ -1,11 +1,10 @@
 //! What is bound and served just now: the listeners, the probes and the admin listener.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use http::{Request, Response};
+use http::Request;
 use hyper::body::Incoming;
 use tokio::task::JoinSet;
-use tower::Service;
 
 use super::{
     super::{Failure, call::shown},
@@ -275,7 +274,7 @@ fn give(name: &ListenerName, bound: &Bound, access: Access) {
 }
 
 /// Serves one of the others from its new socket, if it has one; ends it where the config has it no more.
-fn watch<S, B, F>(
+fn watch<S, F>(
     tasks: &mut JoinSet<()>,
     open: &mut Option<Open>,
     bind: Option<&Bind>,
@@ -283,11 +282,7 @@ fn watch<S, B, F>(
     service: impl FnOnce(&Drain) -> S,
     describe: F,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Future + Send,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: serve::Answers,
     F: Fn(&mut Request<Incoming>, Connection) + Send + Sync + 'static,
 {
     match (bind, bound) {
