@@ -918,3 +918,26 @@ fn an_upstreams_headers_are_what_its_routes_can_say() {
         ]
     );
 }
+
+#[test]
+fn law_8_a_header_that_the_credential_would_remove_is_a_fault() {
+    let text = "credentials:\n  a: { grant: { type: static, token: canary }, placement: { header: x-session } }\n\
+                upstreams:\n  own: { url: \"https://api.example\", credential: a, headers: { X_Session: canary } }\n  \
+                none: { url: \"https://api.example\", headers: { Authorization: canary, x-session: fits } }\n\
+                routes:\n  a: { prefix: /a, upstream: own, headers: { x-session: canary } }\n  \
+                b: { prefix: /b, upstream: own, credential: none, headers: { x-session: fits, authorization: canary } }\n  \
+                c: { prefix: /c, upstream: none, credential: a, headers: { authorization: } }\n";
+    let by_credential = "credential `a` has its token in this header field, so this would be dropped; leave it out, or \
+                         say `credential: none`";
+    let by_law = "only a credential sets this header field, so this would be dropped; make it one: \
+                  `credentials: { NAME: { grant: { type: static, token: … } } }`";
+    assert_eq!(
+        faults(text),
+        [
+            format!("bearerd.yaml:4:64: upstreams.own.headers.X_Session: {by_credential}"),
+            format!("bearerd.yaml:5:50: upstreams.none.headers.Authorization: {by_law}"),
+            format!("bearerd.yaml:7:46: routes.a.headers.x-session: {by_credential}"),
+            format!("bearerd.yaml:8:81: routes.b.headers.authorization: {by_law}"),
+        ]
+    );
+}

@@ -15,10 +15,9 @@ use crate::{
         fault::suggestion,
         node::KeyPath,
         raw::{self, Field, Text},
-        resolve::Allowed,
     },
     name::{CallerName, CredentialName, ListenerName, RouteName, UpstreamName},
-    template::{Scope, Template},
+    template::Scope,
 };
 
 /// How long a request may wait for a token.
@@ -100,11 +99,9 @@ impl Check<'_> {
             field => self.known::<CredentialName>(field, &at.key("credential"), "credential", &known.credentials),
         };
         let captured = path.iter().flatten().flat_map(|path| captures(path)).collect();
-        let subject_headers = credential
-            .as_ref()
-            .and_then(|name| credentials.get(name))
-            .map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
-        let mut headers = self.route_headers(&raw.headers, &captured, &at.key("headers"));
+        let used = credential.as_ref().and_then(|name| credentials.get(name));
+        let subject_headers = used.map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
+        let mut headers = self.route_headers(&raw.headers, &captured, used, &at.key("headers"));
         let of_upstream = upstream.as_ref().and_then(|name| upstreams.get(name));
         if let Some((own, of_upstream)) = headers.as_mut().zip(of_upstream) {
             self.add_headers(own, of_upstream, &captured, at);
@@ -277,60 +274,7 @@ impl Check<'_> {
         }
         headers
     }
-
-    fn route_headers(
-        &self,
-        field: &Field<raw::Entries<Field<Text>>>,
-        captured: &BTreeSet<&str>,
-        at: &KeyPath,
-    ) -> Option<Vec<(HeaderName, Template)>> {
-        let headers = self.headers(field, at, OF_REQUESTS, None)?;
-        for (name, template) in &headers {
-            for (scope, capture) in template.references() {
-                if scope == Scope::Path && !captured.contains(capture) {
-                    self.fault(
-                        &at.key(name.as_str()),
-                        "this route doesn't capture what this reads of its path".into(),
-                        None,
-                    );
-                }
-            }
-        }
-        Some(headers)
-    }
-
-    /// Those of the upstream that the route has none of its own for.
-    fn add_headers(
-        &self,
-        own: &mut Vec<(HeaderName, Template)>,
-        upstream: &Upstream,
-        captured: &BTreeSet<&str>,
-        at: &KeyPath,
-    ) {
-        for (name, template) in &upstream.headers {
-            if own.iter().any(|(other, _)| other == name) {
-                continue;
-            }
-            for (scope, capture) in template.references() {
-                if scope == Scope::Path && !captured.contains(capture) {
-                    self.fault_at_key(
-                        at,
-                        format!("its upstream's header `{name}` reads `${{path:{capture}}}`, and this route doesn't capture it"),
-                        Some(format!("capture it: `path: /…/{{{capture}}}/{{*rest}}`, or give the route its own `headers: {{ {name}: … }}`")),
-                    );
-                }
-            }
-            own.push((name.clone(), template.clone()));
-        }
-    }
 }
-
-/// What extra header fields may say of a request.
-pub(super) const OF_REQUESTS: Allowed<'static> = Allowed {
-    scopes: &[Scope::Header, Scope::Path],
-    tokens: &[],
-    subject: &[],
-};
 
 struct Known {
     listeners: BTreeSet<String>,
