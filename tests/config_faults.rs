@@ -523,6 +523,7 @@ fn routes_tie_only_where_neither_is_the_more_specific() {
     assert!(tie("host: A.localhost", "host: a.localhost"));
     assert!(!tie("prefix: /a", "prefix: /a/b"));
     assert!(!tie("methods: [GET], prefix: /a", "methods: [PUT], prefix: /a"));
+    assert!(!tie("methods: [GET], prefix: /a", "methods: [HEAD], prefix: /a"));
     assert!(!tie("methods: [GET], prefix: /a", "prefix: /a"));
     assert!(!tie("listener: main, prefix: /a", "listener: more, prefix: /a"));
     assert!(!tie("path: \"/{x}\"", "path: \"/x\""));

@@ -9,6 +9,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use http::{Method, Uri, uri::Scheme};
 use secrecy::ExposeSecret;
 
+use super::as_asked;
 use crate::{
     config::checked::BaseUrl,
     credential::{Spec, grant},
@@ -110,14 +111,6 @@ impl Paths {
         let written = written.and_then(|paths| paths.whose(path.clone()));
         let any = self.by_any.as_ref().and_then(|paths| paths.whose(path));
         written.into_iter().chain(any).min()
-    }
-}
-
-/// HEAD asks what GET asks (RFC 9110 §9.3.2).
-fn as_asked(method: &Method) -> &Method {
-    match *method {
-        Method::HEAD => &Method::GET,
-        _ => method,
     }
 }
 
