@@ -523,6 +523,7 @@ fn routes_tie_only_where_neither_is_the_more_specific() {
     assert!(tie("host: A.localhost", "host: a.localhost"));
     assert!(!tie("prefix: /a", "prefix: /a/b"));
     assert!(!tie("methods: [GET], prefix: /a", "methods: [PUT], prefix: /a"));
+    assert!(!tie("methods: [GET], prefix: /a", "methods: [HEAD], prefix: /a"));
     assert!(!tie("methods: [GET], prefix: /a", "prefix: /a"));
     assert!(!tie("listener: main, prefix: /a", "listener: more, prefix: /a"));
     assert!(!tie("path: \"/{x}\"", "path: \"/x\""));
@@ -915,6 +916,29 @@ fn an_upstreams_headers_are_what_its_routes_can_say() {
         [
             "bearerd.yaml:4:3: routes.a: its upstream's header `x-tenant` reads `${path:tenant}`, and this route doesn't \
              capture it; capture it: `path: /…/{tenant}/{*rest}`, or give the route its own `headers: { x-tenant: … }`"
+        ]
+    );
+}
+
+#[test]
+fn law_8_a_header_that_the_credential_would_remove_is_a_fault() {
+    let text = "credentials:\n  a: { grant: { type: static, token: canary }, placement: { header: x-session } }\n\
+                upstreams:\n  own: { url: \"https://api.example\", credential: a, headers: { X_Session: canary } }\n  \
+                none: { url: \"https://api.example\", headers: { Authorization: canary, x-session: fits } }\n\
+                routes:\n  a: { prefix: /a, upstream: own, headers: { x-session: canary } }\n  \
+                b: { prefix: /b, upstream: own, credential: none, headers: { x-session: fits, authorization: canary } }\n  \
+                c: { prefix: /c, upstream: none, credential: a, headers: { authorization: } }\n";
+    let by_credential = "credential `a` has its token in this header field, so this would be dropped; leave it out, or \
+                         say `credential: none`";
+    let by_law = "only a credential sets this header field, so this would be dropped; make it one: \
+                  `credentials: { NAME: { grant: { type: static, token: … } } }`";
+    assert_eq!(
+        faults(text),
+        [
+            format!("bearerd.yaml:4:64: upstreams.own.headers.X_Session: {by_credential}"),
+            format!("bearerd.yaml:5:50: upstreams.none.headers.Authorization: {by_law}"),
+            format!("bearerd.yaml:7:46: routes.a.headers.x-session: {by_credential}"),
+            format!("bearerd.yaml:8:81: routes.b.headers.authorization: {by_law}"),
         ]
     );
 }

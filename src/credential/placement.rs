@@ -6,7 +6,7 @@ mod parameter;
 #[cfg(test)]
 mod tests;
 
-pub use header::{put_header, strip_field, strip_headers};
+pub use header::{put_header, reads_alike, strip_field, strip_headers};
 pub use parameter::{rewrite_form, rewrite_query, strip_location, strip_query};
 
 use std::{borrow::Cow, fmt, sync::Arc};

@@ -253,5 +253,10 @@ pub(super) fn is_same_place(one: &Authority, other: &Authority, scheme: &str) ->
     authority::same(one, other, scheme)
 }
 
+/// The place that an authority under this scheme names: its host, in the form that hosts are compared in, and its port.
+pub(super) fn place<'a>(authority: &'a Authority, scheme: &str) -> (Cow<'a, str>, u16) {
+    authority::place(authority, scheme)
+}
+
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::Method;
 use tower::{Layer, Service};
 
 pub use entry::{Entry, Matched, Target};
@@ -80,4 +81,12 @@ fn decide<B>(Inbound { head, exchange, .. }: &Inbound<B>, router: &Router) -> Re
     let matched = exchange.found_route(matched);
     matched.entry.is_for(caller.and_then(|caller| caller.name.as_ref()))?;
     matched.entry.may_be_called(method, matched.rest(path))
+}
+
+/// HEAD asks what GET asks (RFC 9110 §9.3.2).
+fn as_asked(method: &Method) -> &Method {
+    match *method {
+        Method::HEAD => &Method::GET,
+        _ => method,
+    }
 }

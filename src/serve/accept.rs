@@ -1,17 +1,14 @@
 //! The accept loop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::{
     net::{TcpStream, UnixStream},
     task::JoinSet,
 };
-use tower::Service;
 
 use super::{
+    answers::Answers,
     bind::{Bound, Socket},
     connection::{Boxed, Options, run, run_secured},
     drain::Drain,
@@ -26,16 +23,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(250);
 /// already and no more, and returns when the last connection has ended; dropping the future cuts off those that are
 /// left.
 ///
-/// `services` makes the service of each connection's requests. It must be ready at any time, and answer for itself where it isn't: nothing here waits for it.
-///
-pub async fn serve<M, S, B>(bound: Bound, services: M, options: Options, mut drain: Drain)
+/// `services` makes the service of each connection's requests. It must be ready at any time, and answer for itself where
+/// it isn't: nothing here waits for it.
+pub async fn serve<M, S>(bound: Bound, services: M, options: Options, mut drain: Drain)
 where
     M: Fn(Connection) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
 {
     let services = Arc::new(services);
     let options = Arc::new(options);
@@ -69,7 +62,7 @@ where
     while connections.join_next().await.is_some() {}
 }
 
-fn attend<M, S, B>(
+fn attend<M, S>(
     connections: &mut JoinSet<()>,
     (stream, connection): (Stream, Connection),
     services: &Arc<M>,
@@ -77,11 +70,7 @@ fn attend<M, S, B>(
     drain: &Drain,
 ) where
     M: Fn(Connection) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
 {
     let (options, drain) = (options.clone(), drain.clone());
     // Plain TCP is what nearly everybody speaks; the others share a kind of their own, for what serves a connection is large.

@@ -12,7 +12,6 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Body;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -27,6 +26,7 @@ use tokio::{
 use tower::Service;
 
 use super::{
+    answers::Answers,
     drain::Drain,
     head_timer::HeadTimer,
     preface::{Version, sniff},
@@ -157,7 +157,7 @@ pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<I: AsyncRead + AsyncWrite + Unpin + Send> Duplex for I {}
 
 /// Serves a connection that speaks TLS, as [`run`] does a plain one.
-pub(super) async fn run_secured<M, S, B>(
+pub(super) async fn run_secured<M, S>(
     stream: Boxed,
     mut connection: Connection,
     tls: Arc<ServerConfig>,
@@ -166,19 +166,11 @@ pub(super) async fn run_secured<M, S, B>(
     mut drain: Drain,
 ) where
     M: Fn(Connection) -> S,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
 {
-    let mut securing = Box::pin(secure(stream, tls, options.handshake_timeout));
-    let secured = tokio::select! {
-        secured = &mut securing => secured,
-        () = drain.started() => timeout(LAST_REQUEST, &mut securing).await.ok().flatten(),
-    };
-    drop(securing);
-    let Some((stream, certificate)) = secured else {
+    // In a box, which is gone once the connection is secured.
+    let securing = Box::pin(secure(stream, tls, options.handshake_timeout));
+    let Some((stream, certificate)) = before_the_end(securing, &mut drain).await else {
         return;
     };
     connection.tls = true;
@@ -188,21 +180,13 @@ pub(super) async fn run_secured<M, S, B>(
 }
 
 /// Serves a connection until either side ends it; once the drain has started, until its open requests are answered.
-pub(super) async fn run<I, S, B>(stream: I, service: S, options: &Options, mut drain: Drain)
+pub(super) async fn run<I, S>(stream: I, service: S, options: &Options, mut drain: Drain)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Send,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Answers,
 {
-    let mut sniffing = pin!(sniff(stream, options.first_byte_timeout));
-    let sniffed = tokio::select! {
-        sniffed = &mut sniffing => sniffed,
-        () = drain.started() => timeout(LAST_REQUEST, sniffing).await.ok().flatten(),
-    };
-    let Some((version, mut stream)) = sniffed else {
+    let sniffing = pin!(sniff(stream, options.first_byte_timeout));
+    let Some((version, mut stream)) = before_the_end(sniffing, &mut drain).await else {
         return;
     };
     let service = OfConnection {
@@ -247,4 +231,12 @@ where
     }
     // An upgraded one lives on with whoever has taken it over.
     let _ = gone.await;
+}
+
+/// What comes of it, unless it is not there [in time](LAST_REQUEST) once the drain has started.
+async fn before_the_end<T>(mut coming: impl Future<Output = Option<T>> + Unpin, drain: &mut Drain) -> Option<T> {
+    tokio::select! {
+        came = &mut coming => came,
+        () = drain.started() => timeout(LAST_REQUEST, coming).await.ok().flatten(),
+    }
 }

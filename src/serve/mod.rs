@@ -5,6 +5,7 @@
 //! words of the proxy, which asks.
 
 mod accept;
+mod answers;
 mod bind;
 mod connection;
 mod drain;
@@ -16,6 +17,7 @@ mod signal;
 mod tls;
 
 pub use accept::serve;
+pub use answers::Answers;
 pub use bind::{BindError, Bound};
 pub use connection::Options;
 pub use drain::{Drain, Switch};

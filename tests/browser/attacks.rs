@@ -1,5 +1,7 @@
 //! Pages against listeners, counted at the API.
 
+use std::process::{Command, Stdio};
+
 use crate::{
     chromium::{Chromium, is_there},
     world::{Arrived, ONE_BROWSER, World, until},
@@ -39,9 +41,27 @@ const TRIES: [&str; 30] = [
     "link",
 ];
 
+/// Opens this page, with every name that ends in `.example` being this machine.
+fn open(url: &str) -> Option<Chromium> {
+    let silent = |program: &str| {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let arguments = [
+        "--disable-popup-blocking",
+        // The browser's own rules for local addresses are not what is tested, and others have none.
+        "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
+        "--host-resolver-rules=MAP *.example 127.0.0.1",
+        "--remote-debugging-port=0",
+        url,
+    ];
+    Chromium::start(silent, &arguments)
+}
+
 async fn a_page_reaches_nothing(host: &str) {
     let world = World::new().await;
-    let Some(_browser) = Chromium::open(&format!("http://{host}:{}/attack", world.site.port())) else {
+    let Some(_browser) = open(&format!("http://{host}:{}/attack", world.site.port())) else {
         return;
     };
     until(&world.told, |told| told.iter().any(|told| told == "/told/settled")).await;
@@ -76,7 +96,7 @@ async fn a_page_of_another_port_of_this_machine_reaches_no_api() {
 async fn a_name_that_becomes_this_machine_reaches_no_api() {
     let _lock = ONE_BROWSER.lock().await;
     let world = World::new().await;
-    let Some(_browser) = Chromium::open(&format!("http://rebound.example:{}/rebound", world.rebound.port())) else {
+    let Some(_browser) = open(&format!("http://rebound.example:{}/rebound", world.rebound.port())) else {
         return;
     };
     let arrived = until(&world.arrived, |arrived| {
@@ -95,7 +115,7 @@ async fn a_name_that_becomes_this_machine_reaches_no_api() {
 async fn a_page_that_came_through_bearerd_uses_it() {
     let _lock = ONE_BROWSER.lock().await;
     let world = World::new().await;
-    let Some(_browser) = Chromium::open(&format!("http://localhost:{}/api/page", world.proxy.port())) else {
+    let Some(_browser) = open(&format!("http://localhost:{}/api/page", world.proxy.port())) else {
         return;
     };
     let calls = until(&world.api, |calls| calls.iter().any(|call| call == "POST /own-form")).await;
@@ -118,7 +138,7 @@ async fn curl_uses_it() {
     let url = format!("http://localhost:{}/api/curl", world.proxy.port());
     let admin = format!("http://127.0.0.1:{}/status", world.admin.port());
     let curl = move || {
-        std::process::Command::new("curl")
+        Command::new("curl")
             .args(["-sf", &url, &admin, "--noproxy", "*"])
             .output()
     };

@@ -1,4 +1,4 @@
-//! A headless Chromium, run until the test has seen enough.
+//! A headless Chromium.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,14 +8,14 @@ const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 /// A running browser with a new profile; killed when it is dropped.
 pub(crate) struct Chromium {
-    process: Child,
+    pub(crate) process: Child,
     _profile: TempDir,
 }
 
 impl Chromium {
-    /// Opens this page, with every name that ends in `.example` being this machine. `None`, and a printed reason,
-    /// where no browser is installed.
-    pub(crate) fn open(url: &str) -> Option<Self> {
+    /// Starts one by the command that is made of its name, with these arguments beside those that keep it to itself.
+    /// `None`, and a printed reason, where no browser is installed.
+    pub(crate) fn start(command: impl FnOnce(&str) -> Command, arguments: &[&str]) -> Option<Self> {
         let Some(program) = PROGRAMS.into_iter().find(|program| is_there(program)) else {
             assert!(
                 std::env::var_os("BEARERD_TESTS_DEMAND").is_none(),
@@ -25,7 +25,7 @@ impl Chromium {
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        let process = Command::new(program)
+        let process = command(program)
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -37,17 +37,9 @@ impl Chromium {
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--disable-sync",
-                "--disable-popup-blocking",
-                // The browser's own rules for local addresses are not what is tested, and others have none.
-                "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
-                "--host-resolver-rules=MAP *.example 127.0.0.1",
-                "--remote-debugging-port=0",
             ])
             .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .args(arguments)
             .spawn()
             .unwrap();
         Some(Self {

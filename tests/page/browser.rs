@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use rustix::process::Signal;
 
 use crate::{
-    chromium::Chromium,
+    devtools::Page,
     world::{BROKEN, World},
 };
 
@@ -25,7 +25,7 @@ fn card(name: &str, part: &str) -> String {
 }
 
 /// The seconds that a credential's countdown shows.
-fn seconds(browser: &mut Chromium, name: &str) -> u32 {
+fn seconds(browser: &mut Page, name: &str) -> u32 {
     let text = browser.text(&card(name, ".left b"));
     text.trim_end_matches(" s")
         .parse()
@@ -33,7 +33,7 @@ fn seconds(browser: &mut Chromium, name: &str) -> u32 {
 }
 
 fn use_it(mut world: World) {
-    let Some(mut browser) = Chromium::open(&format!("http://{}/", world.admin)) else {
+    let Some(mut browser) = Page::open(&format!("http://{}/", world.admin)) else {
         return;
     };
     // Everybody is there, and nobody has asked for anything.

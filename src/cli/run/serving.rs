@@ -1,11 +1,8 @@
 //! What is bound and served just now: the listeners, the probes and the admin listener.
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio::task::JoinSet;
-use tower::Service;
 
 use super::{
     super::{Failure, call::shown},
@@ -254,7 +251,7 @@ fn give(name: &ListenerName, bound: &Bound, access: Access) {
 }
 
 /// Serves one of the others from its new socket, if it has one; ends it where the config has it no more.
-fn watch<M, S, B>(
+fn watch<M, S>(
     tasks: &mut JoinSet<()>,
     open: &mut Option<Open>,
     bind: Option<&Bind>,
@@ -262,11 +259,7 @@ fn watch<M, S, B>(
     services: impl FnOnce(&Drain) -> M,
 ) where
     M: Fn(Connection) -> S + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
-    S::Future: Future + Send,
-    B: http_body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: serve::Answers,
 {
     match (bind, bound) {
         (None, _) => *open = None,

@@ -7,6 +7,7 @@ mod credential;
 mod fingerprint;
 mod grant;
 mod grants;
+mod headers;
 mod limits;
 mod listen;
 mod placement;
@@ -18,6 +19,7 @@ mod route;
 mod state;
 mod stray;
 mod subject;
+mod ties;
 mod tls;
 mod traces;
 mod upstream;
@@ -216,7 +218,7 @@ pub(super) fn config(check: &Check<'_>, raw: &raw::Config, files: &[PathBuf]) ->
 
     let durable = !matches!(state, Some(checked::State::Memory));
     let (credentials, uses) = credentials(check, raw, &common, durable);
-    let upstreams = check.upstreams(&raw.upstreams, &uses, &common);
+    let upstreams = check.upstreams(&raw.upstreams, &uses, &credentials, &common);
     let routes = check.routes(raw, &upstreams, &credentials);
     let traces = check.traces(&raw.traces, &common);
     check.stray_variables();

@@ -1,7 +1,7 @@
-//! Routes, and which of them clash.
+//! Routes, each by itself.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -15,10 +15,9 @@ use crate::{
         fault::suggestion,
         node::KeyPath,
         raw::{self, Field, Text},
-        resolve::Allowed,
     },
     name::{CallerName, CredentialName, ListenerName, RouteName, UpstreamName},
-    template::{Scope, Template},
+    template::Scope,
 };
 
 /// How long a request may wait for a token.
@@ -100,11 +99,9 @@ impl Check<'_> {
             field => self.known::<CredentialName>(field, &at.key("credential"), "credential", &known.credentials),
         };
         let captured = path.iter().flatten().flat_map(|path| captures(path)).collect();
-        let subject_headers = credential
-            .as_ref()
-            .and_then(|name| credentials.get(name))
-            .map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
-        let mut headers = self.route_headers(&raw.headers, &captured, &at.key("headers"));
+        let used = credential.as_ref().and_then(|name| credentials.get(name));
+        let subject_headers = used.map_or_else(Vec::new, |credential| self.subject_of(credential, &captured, at));
+        let mut headers = self.route_headers(&raw.headers, &captured, used, &at.key("headers"));
         let of_upstream = upstream.as_ref().and_then(|name| upstreams.get(name));
         if let Some((own, of_upstream)) = headers.as_mut().zip(of_upstream) {
             self.add_headers(own, of_upstream, &captured, at);
@@ -277,79 +274,7 @@ impl Check<'_> {
         }
         headers
     }
-
-    fn route_headers(
-        &self,
-        field: &Field<raw::Entries<Field<Text>>>,
-        captured: &BTreeSet<&str>,
-        at: &KeyPath,
-    ) -> Option<Vec<(HeaderName, Template)>> {
-        let headers = self.headers(field, at, OF_REQUESTS, None)?;
-        for (name, template) in &headers {
-            for (scope, capture) in template.references() {
-                if scope == Scope::Path && !captured.contains(capture) {
-                    self.fault(
-                        &at.key(name.as_str()),
-                        "this route doesn't capture what this reads of its path".into(),
-                        None,
-                    );
-                }
-            }
-        }
-        Some(headers)
-    }
-
-    /// Those of the upstream that the route has none of its own for.
-    fn add_headers(
-        &self,
-        own: &mut Vec<(HeaderName, Template)>,
-        upstream: &Upstream,
-        captured: &BTreeSet<&str>,
-        at: &KeyPath,
-    ) {
-        for (name, template) in &upstream.headers {
-            if own.iter().any(|(other, _)| other == name) {
-                continue;
-            }
-            for (scope, capture) in template.references() {
-                if scope == Scope::Path && !captured.contains(capture) {
-                    self.fault_at_key(
-                        at,
-                        format!("its upstream's header `{name}` reads `${{path:{capture}}}`, and this route doesn't capture it"),
-                        Some(format!("capture it: `path: /…/{{{capture}}}/{{*rest}}`, or give the route its own `headers: {{ {name}: … }}`")),
-                    );
-                }
-            }
-            own.push((name.clone(), template.clone()));
-        }
-    }
-
-    /// Routes that tie: the same request would be wanted by both, and neither is the more specific.
-    fn clashes(&self, routes: &[Route]) {
-        // Those of one host, prefix and shape only: each with each of them all would take the square of ten thousand.
-        let mut alike: HashMap<_, Vec<&Route>> = HashMap::new();
-        for route in routes {
-            let place = (&route.host, &route.prefix, route.path.as_deref().map(shape));
-            let others = alike.entry(place).or_default();
-            let tied = others.iter().find(|other| tie(route, other));
-            if let Some(other) = tied {
-                self.fault_at_key(
-                    &KeyPath::of(["routes", route.name.as_str()]),
-                    format!("routes `{}` and `{}` want the same requests", other.name, route.name),
-                    Some("tell them apart by listener, host, prefix, path or methods".into()),
-                );
-            }
-            others.push(route);
-        }
-    }
 }
-
-/// What extra header fields may say of a request.
-pub(super) const OF_REQUESTS: Allowed<'static> = Allowed {
-    scopes: &[Scope::Header, Scope::Path],
-    tokens: &[],
-    subject: &[],
-};
 
 struct Known {
     listeners: BTreeSet<String>,
@@ -375,35 +300,6 @@ fn captures(path: &str) -> impl Iterator<Item = &str> {
         let name = rest.split('}').next()?;
         Some(name.strip_prefix('*').unwrap_or(name))
     })
-}
-
-/// A pattern without the names of its captures.
-fn shape(path: &str) -> String {
-    let mut shape = String::new();
-    let mut pieces = path.split('{');
-    shape.push_str(pieces.next().unwrap_or_default());
-    for piece in pieces {
-        let (name, rest) = piece.split_once('}').unwrap_or((piece, ""));
-        shape.push_str(if name.starts_with('*') { "{*}" } else { "{}" });
-        shape.push_str(rest);
-    }
-    shape
-}
-
-/// Whether two routes of one host, prefix and shape tie.
-fn tie(one: &Route, other: &Route) -> bool {
-    let same_listener = match (&one.listener, &other.listener) {
-        (Some(one), Some(other)) => one == other,
-        // A route of every listener is of that one too.
-        _ => true,
-    };
-    let same_methods = match (&one.methods[..], &other.methods[..]) {
-        ([], []) => true,
-        // Named methods are more specific than all of them.
-        ([], _) | (_, []) => false,
-        (one, other) => one.iter().any(|method| other.contains(method)),
-    };
-    same_listener && same_methods
 }
 
 /// `GET /api/**` as a method's word and segments.
@@ -448,8 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_a_pattern_is_without_names() {
-        assert_eq!(shape("/a/{b}/{*c}"), "/a/{}/{*}");
+    fn a_pattern_names_its_captures() {
         assert_eq!(captures("/a/{b}/{*c}").collect::<Vec<_>>(), ["b", "c"]);
     }
 }

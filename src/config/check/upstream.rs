@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Check, credential::Use, entries, route::OF_REQUESTS};
+use super::{Check, credential::Use, entries};
 use crate::{
     config::{
-        checked::{Tls, Told, Upstream},
+        checked::{Credential, Tls, Told, Upstream},
         node::KeyPath,
         raw::{self, Entries, Field, Text},
         resolve::AT_LOAD,
@@ -29,6 +29,7 @@ impl Check<'_> {
         &self,
         section: &Field<Entries<raw::Upstream>>,
         uses: &BTreeMap<String, Use<'_>>,
+        credentials: &BTreeMap<CredentialName, Credential>,
         common: &Tls,
     ) -> BTreeMap<UpstreamName, Upstream> {
         let mut upstreams = BTreeMap::new();
@@ -52,7 +53,8 @@ impl Check<'_> {
             };
             let tls = self.tls(&raw.tls, common, &at.key("tls"));
             let proxy = self.proxy(&raw.proxy, &at.key("proxy"));
-            let headers = self.headers(&raw.headers, &at.key("headers"), OF_REQUESTS, None);
+            let used = credential.as_ref().and_then(|name| credentials.get(name));
+            let headers = self.extra_headers(&raw.headers, used, &at.key("headers"));
             let told = Told {
                 forwarded: raw.forwarded.given().copied().unwrap_or_default(),
                 via: self.flag(&raw.via, false),

@@ -338,9 +338,9 @@ pub struct Route {
     pub prefix: Field<Text>,
     /// What is left of its path, with captures: `/v2/tenants/{tenantUid}/{*rest}`; kept when forwarding. Absent: any.
     pub path: Field<Text>,
-    /// Its methods. Absent: all.
+    /// Its methods; GET is HEAD too, but where another route names that. Absent: all.
     pub methods: Field<Vec<Field<Text>>>,
-    /// What may be called: `GET /api/**`, `POST /graphql`, `* /v1/*`. Absent: everything.
+    /// What may be called: `GET /api/**`, which is HEAD too, `POST /graphql`, `* /v1/*`. Absent: everything.
     pub allow: Field<Vec<Field<Text>>>,
     /// Who may use it, of its listeners' `callers`. Absent: everybody who may call.
     pub callers: Field<Vec<Field<Text>>>,

@@ -24,7 +24,8 @@ pub fn strip_field(headers: &mut HeaderMap, own: &HeaderName) {
     }
 }
 
-fn reads_alike(one: &HeaderName, other: &HeaderName) -> bool {
+/// Whether some server can't tell these names apart.
+pub fn reads_alike(one: &HeaderName, other: &HeaderName) -> bool {
     let unified = |byte: u8| if byte == b'_' { b'-' } else { byte };
     one.as_str()
         .bytes()

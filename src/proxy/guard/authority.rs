@@ -85,8 +85,13 @@ fn has_a_port_or_none(authority: &Authority) -> bool {
 
 /// Whether two authorities are the same place.
 pub(super) fn same(one: &Authority, other: &Authority, scheme: &str) -> bool {
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-    host(one) == host(other) && port(one) == port(other)
+    place(one, scheme) == place(other, scheme)
+}
+
+/// The place that an authority names: host and port.
+pub(super) fn place<'a>(authority: &'a Authority, scheme: &str) -> (Cow<'a, str>, u16) {
+    let own_port = if scheme == "https" { 443 } else { 80 };
+    (host(authority), authority.port_u16().unwrap_or(own_port))
 }
 
 /// The host of an authority, in the form that hosts are compared in.

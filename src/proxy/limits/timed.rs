@@ -113,3 +113,26 @@ impl http_body::Body for Timed {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin};
+
+    use tokio::task::coop::poll_proceed;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_has_run_down_for_a_task_whose_budget_is_used_up_too() {
+        let patience = Duration::from_secs(1);
+        let mut timer = Some(Box::pin(tokio::time::sleep(patience)));
+        tokio::time::advance(patience).await;
+        let has_passed = poll_fn(|cx| {
+            while let Poll::Ready(unit) = poll_proceed(cx) {
+                unit.made_progress();
+            }
+            Poll::Ready(pin!(passed(&mut timer)).poll(cx).is_ready())
+        });
+        assert!(has_passed.await);
+    }
+}

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::as_asked;
 use crate::{
     config::checked::{Allow, AllowSegment},
     proxy::normalise::path::decode,
@@ -9,10 +10,11 @@ use crate::{
 
 /// Whether the list has this method and path; an empty list has everything.
 pub(super) fn allows(list: &[Allow], method: &Method, rest: &str) -> bool {
+    let takes = |wanted: &Method| wanted == method || wanted == as_asked(method);
     list.is_empty()
         || list
             .iter()
-            .any(|allow| allow.method.as_ref().is_none_or(|wanted| wanted == method) && matches(&allow.segments, rest))
+            .any(|allow| allow.method.as_ref().is_none_or(takes) && matches(&allow.segments, rest))
 }
 
 fn matches(pattern: &[AllowSegment], rest: &str) -> bool {
@@ -60,6 +62,15 @@ mod tests {
         assert!(!allows(&list, &Method::GET, "/apis"));
         assert!(!allows(&list, &Method::GET, "/"));
         assert!(!allows(&list, &Method::POST, "/api"));
+    }
+
+    #[test]
+    fn who_may_get_may_ask_for_the_head_of_that() {
+        let list = |method| allow(Some(method), &[AllowSegment::Rest]);
+        assert!(allows(&list(Method::GET), &Method::HEAD, "/api"));
+        assert!(allows(&list(Method::HEAD), &Method::HEAD, "/api"));
+        assert!(!allows(&list(Method::HEAD), &Method::GET, "/api"));
+        assert!(!allows(&list(Method::POST), &Method::HEAD, "/api"));
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub struct Entry {
     /// Who may use it; empty is everybody who may call.
     pub(super) callers: Vec<CallerName>,
     pub(super) allow: Vec<Allow>,
-    pub(super) closed: Arc<[Closed]>,
+    pub(super) closed: Option<Arc<Closed>>,
     /// Its path pattern, with the names of the captures that its credential's subject reads, if it reads any.
     pub(super) masked: Option<(String, Vec<String>)>,
 }
@@ -113,13 +113,10 @@ impl Entry {
                 route: self.name.clone(),
             });
         }
-        match self
-            .closed
-            .iter()
-            .find(|closed| closed.is(method, &self.target.base.path, rest))
-        {
-            Some(closed) => Err(ProxyError::TokenEndpoint {
-                credential: closed.credential().clone(),
+        let closed = self.closed.as_ref();
+        match closed.and_then(|closed| closed.whose(method, &self.target.base.path, rest)) {
+            Some(credential) => Err(ProxyError::TokenEndpoint {
+                credential: credential.clone(),
             }),
             None => Ok(()),
         }

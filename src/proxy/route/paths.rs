@@ -1,13 +1,14 @@
 //! The routes that share a host and a prefix, told apart by path and method.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use http::Method;
 
 use super::{
+    as_asked,
     entry::{Entry, Matched},
     router::RouterError,
 };
@@ -36,33 +37,33 @@ pub(super) enum Miss {
 
 impl Paths {
     /// Makes them ready to be found.
-    pub(super) fn new(routes: &[Pair<'_>]) -> Result<Self, RouterError> {
-        let named: BTreeSet<&str> = routes
-            .iter()
-            .flat_map(|(route, _)| &route.methods)
-            .map(Method::as_str)
-            .collect();
+    pub(super) fn new<'r>(routes: &'r [Pair<'r>]) -> Result<Self, RouterError> {
+        let named: HashSet<&'r Method> = routes.iter().flat_map(|(route, _)| &route.methods).collect();
+        let naming = |method: &'r Method| routes.iter().filter(move |(route, _)| route.methods.contains(method));
+        let of_all = || routes.iter().filter(|(route, _)| route.methods.is_empty());
         let by_method = named
             .into_iter()
-            .map(|named| {
-                let takes = |route: &checked::Route| route.methods.iter().any(|method| method.as_str() == named);
-                // Its name was a method's a moment ago.
-                let method = Method::from_bytes(named.as_bytes()).unwrap_or_default();
-                let of_method = routes.iter().filter(|(route, _)| takes(route));
-                let of_all = routes.iter().filter(|(route, _)| route.methods.is_empty());
-                Ok((method, Choice::new(of_method, of_all)?))
+            .map(|method| {
+                let own = naming(method).map(|pair| (pair, Place::Own));
+                // A route that names GET takes HEAD too, but where another names that.
+                let of_get = (method == Method::HEAD).then(|| naming(&Method::GET));
+                let of_get = of_get.into_iter().flatten().map(|pair| (pair, Place::Spare));
+                let rest = of_all().map(|pair| (pair, Place::Left));
+                Ok((method.clone(), Choice::new(own.chain(of_get).chain(rest))?))
             })
             .collect::<Result<_, RouterError>>()?;
-        let of_all = routes.iter().filter(|(route, _)| route.methods.is_empty());
         Ok(Self {
             by_method,
-            other_methods: Choice::new(of_all, std::iter::empty())?,
+            other_methods: Choice::new(of_all().map(|pair| (pair, Place::Own)))?,
         })
     }
 
     /// The route of a request; `rest` is what the prefix left.
     pub(super) fn find(&self, method: &Method, rest: &str) -> Result<Matched, Miss> {
-        let choice = self.by_method.get(method).unwrap_or(&self.other_methods);
+        let by_method = |method| self.by_method.get(method);
+        let choice = by_method(method)
+            .or_else(|| by_method(as_asked(method)))
+            .unwrap_or(&self.other_methods);
         choice.find(rest).ok_or_else(|| {
             let is_elsewhere = self.by_method.values().any(|choice| choice.find(rest).is_some());
             if is_elsewhere { Miss::Method } else { Miss::Path }
@@ -73,20 +74,27 @@ impl Paths {
 /// A route and what it became.
 pub(super) type Pair<'r> = (&'r checked::Route, Arc<Entry>);
 
+/// How a route comes into a tree beside those before it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It must.
+    Own,
+    /// Only where its pattern is no other's.
+    Left,
+    /// Only where its pattern can stand beside the others.
+    Spare,
+}
+
 impl Choice {
-    /// A tree of the routes that name a method and, where those leave room, of the routes that take all of them.
-    fn new<'r>(
-        first: impl Iterator<Item = &'r Pair<'r>>,
-        then: impl Iterator<Item = &'r Pair<'r>>,
-    ) -> Result<Self, RouterError> {
+    /// A tree of the routes of a method, the most specific first.
+    fn new<'r>(routes: impl Iterator<Item = (&'r Pair<'r>, Place)>) -> Result<Self, RouterError> {
         let mut choice = Self::default();
         let mut tails = Vec::new();
-        for (pair, may_yield) in first.map(|pair| (pair, false)).chain(then.map(|pair| (pair, true))) {
-            let (route, entry) = pair;
+        for ((route, entry), place) in routes {
             let Some(path) = &route.path else {
                 match &choice.everything {
                     None => choice.everything = Some(entry.clone()),
-                    Some(_) if may_yield => {}
+                    Some(_) if place != Place::Own => {}
                     Some(other) => {
                         return Err(RouterError::TellApart {
                             route: route.name.clone(),
@@ -98,7 +106,9 @@ impl Choice {
             };
             match choice.patterns.insert(path.as_str(), entry.clone()) {
                 Ok(()) => {}
-                Err(matchit::InsertError::Conflict { with }) if may_yield && shape(&with) == shape(path) => {}
+                Err(_) if place == Place::Spare => {}
+                Err(matchit::InsertError::Conflict { with }) if place == Place::Left && shape(&with) == shape(path) => {
+                }
                 Err(error) => {
                     return Err(RouterError::ChangePath {
                         route: route.name.clone(),

@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderName, Method};
 
 use super::{
-    closed::Closed,
+    closed::{Closed, Origins},
     entry::{Entry, Matched, Target},
     paths::{Miss, Pair, Paths},
 };
@@ -98,7 +98,7 @@ impl Router {
             hosts.insert(address.ip().to_canonical().to_string());
         }
         let key_header = listener.callers.as_ref().and_then(|callers| callers.key_field());
-        let mut closed: BTreeMap<&UpstreamName, Arc<[Closed]>> = BTreeMap::new();
+        let closed = Origins::of(managers.values().map(|manager| &**manager.spec()));
         let mut grouped: BTreeMap<(Option<String>, &str), Vec<Pair<'_>>> = BTreeMap::new();
         for route in routes
             .iter()
@@ -110,16 +110,12 @@ impl Router {
                     route: route.name.clone(),
                     upstream: route.upstream.clone(),
                 })?;
-            let closed = closed.entry(&route.upstream).or_insert_with(|| {
-                let specs = managers.values().map(Manager::spec);
-                specs.flat_map(|spec| Closed::on(&target.base, spec)).collect()
-            });
             let host = route.host.as_deref().map(|host| plain_host(host).into_owned());
             hosts.extend(host.clone());
-            grouped
-                .entry((host, &route.prefix))
-                .or_default()
-                .push((route, entry(route, target, managers, closed, key_header)?));
+            grouped.entry((host, &route.prefix)).or_default().push((
+                route,
+                entry(route, target, managers, closed.at(&target.base), key_header)?,
+            ));
         }
         let reads_paths = grouped.values().flatten().any(|(_, entry)| entry.masked.is_some());
         let mut router = Self {
@@ -211,7 +207,7 @@ fn entry(
     route: &checked::Route,
     target: &Arc<Target>,
     managers: &BTreeMap<CredentialName, Manager>,
-    closed: &Arc<[Closed]>,
+    closed: Option<Arc<Closed>>,
     key_header: Option<&HeaderName>,
 ) -> Result<Arc<Entry>, RouterError> {
     let manager = match &route.credential {
@@ -248,7 +244,7 @@ fn entry(
         key_header: key_header.cloned(),
         callers: route.callers.clone(),
         allow: route.allow.clone(),
-        closed: closed.clone(),
+        closed,
         masked,
     }))
 }

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -13,7 +13,7 @@ use std::{
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
-use tokio::{io::AsyncWriteExt, sync::mpsc};
+use tokio::{io::AsyncWriteExt, sync::mpsc, task::coop::poll_proceed};
 
 use super::{server::read_request, *};
 
@@ -79,7 +79,6 @@ async fn connections_are_made_anew_now_and_then_however_busy_they_are() {
 
 #[tokio::test]
 async fn heads_that_are_no_answer_put_off_nothing() {
-    // So many that the connection never runs dry.
     let server = Server::start(None, |mut stream| async move {
         read_request(&mut stream).await;
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -99,6 +98,42 @@ async fn heads_that_are_no_answer_put_off_nothing() {
     // Over the connection that is there.
     let second = client.send(get(&server.uri(), full(b""))).await;
     assert!(matches!(second, Err(UpstreamError::Timeout { .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_task_whose_budget_is_used_up_gives_up_in_time() {
+    // As it is by a server that sends faster than is read, such heads or anything: here from the moment on that the
+    // server has the request.
+    let arrived = Arc::new(AtomicBool::new(false));
+    let server = {
+        let arrived = arrived.clone();
+        Server::start(None, move |mut stream| {
+            let arrived = arrived.clone();
+            async move {
+                read_request(&mut stream).await;
+                arrived.store(true, Ordering::SeqCst);
+                std::future::pending().await
+            }
+        })
+        .await
+    };
+    let settings = Settings {
+        response_timeout: BRIEF,
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, &server.uri()).unwrap();
+    let mut answer = Box::pin(client.send(get(&server.uri(), full(b""))));
+    let asked = std::future::poll_fn(move |context| {
+        while arrived.load(Ordering::SeqCst)
+            && let Poll::Ready(unit) = poll_proceed(context)
+        {
+            unit.made_progress();
+        }
+        answer.as_mut().poll(context)
+    });
+    let answer = tokio::time::timeout(Duration::from_secs(10), tokio::spawn(asked)).await;
+    let answer = answer.expect("it waits on past its time limit").unwrap();
+    assert!(matches!(answer, Err(UpstreamError::Timeout { .. })), "{answer:?}");
 }
 
 #[tokio::test]

@@ -93,6 +93,47 @@ fn a_literal_wins_over_a_capture_and_then_a_method_over_none() {
 }
 
 #[test]
+fn a_route_that_names_get_takes_head_unless_another_names_it() {
+    let path = |name: &str, prefix: &str, path: Option<&str>, methods: &[Method]| {
+        with(route(name, prefix), |route| {
+            route.path = path.map(Into::into);
+            route.methods = methods.to_vec();
+        })
+    };
+    let router = fixtures::router(
+        &[
+            path("all", "", None, &[]),
+            path("get", "/a", None, &[Method::GET]),
+            path("post", "/b", None, &[Method::POST]),
+            path("get_one", "/c", Some("/{one}"), &[Method::GET]),
+            path("head_one", "/c", Some("/{uno}"), &[Method::HEAD]),
+            path("get_two", "/c", Some("/{one}/{two}"), &[Method::GET]),
+            path("any_two", "/c", Some("/{one}/{other}"), &[]),
+            path("both", "/d", None, &[Method::GET, Method::HEAD]),
+            // One tree can't hold both of these.
+            path("get_segment", "/e", Some("/{one}"), &[Method::GET]),
+            path("head_tail", "/e", Some("/{*tail}"), &[Method::HEAD]),
+        ],
+        vec![],
+    )
+    .unwrap();
+    for (method, path, wanted) in [
+        ("HEAD", "/x", "all /x"),
+        ("HEAD", "/a/x", "get /x"),
+        ("HEAD", "/b/x", "all /b/x"),
+        ("HEAD", "/c/x", "head_one /x"),
+        ("GET", "/c/x", "get_one /x"),
+        ("HEAD", "/c/x/y", "get_two /x/y"),
+        ("PUT", "/c/x/y", "any_two /x/y"),
+        ("HEAD", "/d", "both "),
+        ("GET", "/e/x", "get_segment /x"),
+        ("HEAD", "/e/x", "head_tail /x"),
+    ] {
+        assert_eq!(found(&router, "x", method, path), wanted, "{method} {path}");
+    }
+}
+
+#[test]
 fn routes_that_can_not_be_told_apart_are_not_served() {
     let twice = fixtures::router(&[route("a", "/p"), route("b", "/p")], vec![]);
     assert!(matches!(twice.unwrap_err(), RouterError::TellApart { .. }));

@@ -1,10 +1,10 @@
-//! A headless Chromium that does as it is told, by the DevTools protocol over its pipes.
+//! A page in a browser that does as it is told, by the DevTools protocol over its pipes.
 
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
@@ -12,65 +12,39 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+use crate::chromium::Chromium;
+
 /// More than a browser takes to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a page.
 const STEP: Duration = Duration::from_millis(50);
 
-/// A running browser with one page and a new profile; killed when it is dropped.
-pub(crate) struct Chromium {
-    process: Child,
+/// The one page of a running browser.
+pub(crate) struct Page {
+    _browser: Chromium,
     input: ChildStdin,
     output: Receiver<Value>,
     session: String,
     last: u64,
     /// What the page complained of.
     pub(crate) complaints: Vec<String>,
-    _profile: TempDir,
 }
 
-impl Chromium {
+impl Page {
     /// Opens this page. `None`, and a printed reason, where no browser is installed.
     pub(crate) fn open(url: &str) -> Option<Self> {
-        let Some(program) = PROGRAMS.into_iter().find(|program| is_there(program)) else {
-            assert!(
-                std::env::var_os("BEARERD_TESTS_DEMAND").is_none(),
-                "no browser is installed, and BEARERD_TESTS_DEMAND asks for one"
-            );
-            println!("skipped: none of {PROGRAMS:?} is installed");
-            return None;
-        };
-        let profile = tempfile::tempdir().unwrap();
         // The protocol is spoken on the descriptors 3 and 4.
-        let mut process = Command::new("sh")
-            .args([
-                "-c",
-                "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null >/dev/null 2>&1",
-                program,
-            ])
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--disable-quic",
-                "--no-first-run",
-                "--no-proxy-server",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                "--hide-scrollbars",
-                "--remote-debugging-pipe",
-            ])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg("about:blank")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let piped = |program: &str| {
+            let mut command = Command::new("sh");
+            let redirected = "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null >/dev/null 2>&1";
+            command.args(["-c", redirected, program]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            command
+        };
+        let arguments = ["--hide-scrollbars", "--remote-debugging-pipe", "about:blank"];
+        let mut browser = Chromium::start(piped, &arguments)?;
+        let process = &mut browser.process;
         let (input, said) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
         let (sender, output) = channel();
         thread::spawn(move || {
@@ -87,25 +61,24 @@ impl Chromium {
                 message.clear();
             }
         });
-        let mut browser = Self {
-            process,
+        let mut page = Self {
+            _browser: browser,
             input,
             output,
             session: String::new(),
             last: 0,
             complaints: Vec::new(),
-            _profile: profile,
         };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let target = page.call("Target.createTarget", json!({"url": "about:blank"}));
         let attach = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = browser.call("Target.attachToTarget", attach);
-        browser.session = attached["sessionId"].as_str().unwrap().to_owned();
+        let attached = page.call("Target.attachToTarget", attach);
+        page.session = attached["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            page.call(&format!("{domain}.enable"), json!({}));
         }
-        browser.look_as(1280, "light");
-        browser.call("Page.navigate", json!({"url": url}));
-        Some(browser)
+        page.look_as(1280, "light");
+        page.call("Page.navigate", json!({"url": url}));
+        Some(page)
     }
 
     fn call(&mut self, method: &str, parameters: Value) -> Value {
@@ -190,20 +163,4 @@ impl Chromium {
         fs::write(file, picture).unwrap();
         println!("a picture of the page: {}", file.display());
     }
-}
-
-impl Drop for Chromium {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn is_there(program: &str) -> bool {
-    let asked = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    asked.is_ok_and(|status| status.success())
 }
