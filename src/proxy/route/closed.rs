@@ -4,8 +4,9 @@
 //! There may be thousands on an origin, and every request is held against them: they are found by method and then
 //! segment by segment, and a request that has no closed method costs the one look that tells so.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
+use foldhash::HashMap;
 use http::{Method, Uri, uri::Scheme};
 use secrecy::ExposeSecret;
 
@@ -27,7 +28,7 @@ pub(super) struct Origins(HashMap<(Scheme, String, u16), Arc<Closed>>);
 impl Origins {
     /// Those of these credentials' sign-ins, refreshes and steps.
     pub(super) fn of<'s>(specs: impl Iterator<Item = &'s Spec>) -> Self {
-        let mut origins: HashMap<_, Closed> = HashMap::new();
+        let mut origins: HashMap<_, Closed> = HashMap::default();
         for spec in specs {
             let grants = spec.sign_in.iter().chain(&spec.refresh);
             let requests = grants

@@ -1,10 +1,8 @@
 //! The routes that share a host and a prefix, told apart by path and method.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
+use foldhash::HashMap;
 use http::Method;
 
 use super::{

@@ -5,10 +5,11 @@
 //! tree for each method.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     sync::{Arc, OnceLock},
 };
 
+use foldhash::{HashMap, HashSet};
 use http::{HeaderName, Method};
 
 use super::{
@@ -123,7 +124,7 @@ impl Router {
             callers: listener.callers.clone(),
             reads_paths,
             hosts,
-            by_host: HashMap::new(),
+            by_host: HashMap::default(),
             any_host: Prefixes::default(),
             is_over: false,
         };
@@ -145,8 +146,8 @@ impl Router {
             // Nothing is known of the paths that are asked for.
             reads_paths: true,
             callers: None,
-            hosts: HashSet::new(),
-            by_host: HashMap::new(),
+            hosts: HashSet::default(),
+            by_host: HashMap::default(),
             any_host: Prefixes::default(),
             is_over: true,
         }
