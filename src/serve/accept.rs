@@ -13,7 +13,10 @@ use super::{
     connection::{Boxed, Options, run, run_secured},
     drain::Drain,
 };
-use crate::proxy::{Address, Connection, Process, Proof};
+use crate::{
+    proxy::{Address, Connection, Process, Proof},
+    upstream::Together,
+};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -92,8 +95,8 @@ fn attend<M, S>(
 }
 
 enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+    Tcp(Together<TcpStream>),
+    Unix(Together<UnixStream>),
 }
 
 impl Stream {
@@ -128,7 +131,7 @@ fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Connection) {
         tls: false,
         proof: Proof::default(),
     };
-    (Stream::Tcp(stream), connection)
+    (Stream::Tcp(Together::new(stream)), connection)
 }
 
 fn of_unix(stream: UnixStream) -> (Stream, Connection) {
@@ -146,7 +149,7 @@ fn of_unix(stream: UnixStream) -> (Stream, Connection) {
             process,
         },
     };
-    (Stream::Unix(stream), connection)
+    (Stream::Unix(Together::new(stream)), connection)
 }
 
 /// The connections that wait in the system's queue, which is asked itself: the runtime may not have heard of them

@@ -3,15 +3,13 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use atomic_waker::AtomicWaker;
 use pin_project_lite::pin_project;
+
+use crate::upstream::Bell;
 
 pin_project! {
     /// Polls its future once, and then only when that was woken itself: otherwise each byte of a connection would ask
@@ -24,30 +22,12 @@ pin_project! {
     }
 }
 
-struct Bell {
-    has_rung: AtomicBool,
-    task: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        // In this order, so that whoever has been woken sees it.
-        self.has_rung.store(true, Ordering::Release);
-        self.task.wake();
-    }
-}
-
 impl<F> Seldom<F> {
     pub(super) fn new(future: F) -> Self {
-        let bell = Arc::new(Bell {
-            has_rung: AtomicBool::new(true),
-            task: AtomicWaker::new(),
-        });
-        Self {
-            future,
-            waker: Waker::from(bell.clone()),
-            bell,
-        }
+        let (bell, waker) = Bell::new();
+        // For the first poll.
+        waker.wake_by_ref();
+        Self { future, bell, waker }
     }
 }
 
@@ -57,8 +37,8 @@ impl<F: Future> Future for Seldom<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         // First, so that a ring from now on wakes this task.
-        this.bell.task.register(cx.waker());
-        if !this.bell.has_rung.swap(false, Ordering::Acquire) {
+        this.bell.listen(cx);
+        if !this.bell.has_rung() {
             return Poll::Pending;
         }
         this.future.poll(&mut Context::from_waker(this.waker))
@@ -67,7 +47,11 @@ impl<F: Future> Future for Seldom<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::poll_fn, pin::pin, sync::atomic::AtomicUsize};
+    use std::{
+        future::poll_fn,
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use tokio::sync::oneshot;
 

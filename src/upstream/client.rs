@@ -89,7 +89,7 @@ impl Client {
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let unusable = || SettingsError::Origin(host_of(url));
         Ok(Self(Arc::new(Shared {
-            connector: Connector::new(settings)?,
+            connector: Connector::new(settings)?.together(),
             origin: url.clone(),
             authority: HeaderValue::from_str(authority).map_err(|_| unusable())?,
             host: host_of(url),

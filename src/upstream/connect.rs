@@ -15,6 +15,7 @@ use super::{
     Proxy, Settings, SettingsError, UpstreamError,
     error::{chain, tls_error, tls_words},
     tls,
+    together::Together,
 };
 
 /// How long a connection is silent before the kernel probes it: shorter than the five minutes after which common
@@ -22,7 +23,7 @@ use super::{
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection, with TLS or plain.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<Together<TcpStream>>>;
 
 /// Makes connections. Clones are cheap.
 #[derive(Clone)]
@@ -32,6 +33,7 @@ pub(super) struct Connector {
     server_name: Option<ServerName<'static>>,
     proxy: Option<Arc<Proxy>>,
     timeout: Duration,
+    together: bool,
 }
 
 impl Connector {
@@ -48,7 +50,15 @@ impl Connector {
             server_name: settings.tls.server_name.clone(),
             proxy: settings.proxy.clone().map(Arc::new),
             timeout: settings.connect_timeout,
+            together: false,
         })
+    }
+
+    /// One whose connections' writes leave [together](Together) with others: not for a token request, whose claim was
+    /// checked right before.
+    pub(super) fn together(mut self) -> Self {
+        self.together = true;
+        self
     }
 
     /// One that agrees on nothing but HTTP/1.1, of which alone a connection can be given away.
@@ -85,6 +95,10 @@ impl Connector {
                 host,
             }),
         };
+        let tcp = TokioIo::new(match self.together {
+            true => Together::new(tcp.into_inner()),
+            false => Together::at_once(tcp.into_inner()),
+        });
         if uri.scheme() != Some(&Scheme::HTTPS) {
             return Ok(MaybeHttpsStream::Http(tcp));
         }

@@ -7,11 +7,10 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use atomic_waker::AtomicWaker;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame};
@@ -24,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{connect::Stream, upload::Sending};
+use super::{bell::Bell, connect::Stream, upload::Sending};
 
 type Connection = http1::Connection<Stream, Sending>;
 /// What came of a request: the answer's head, or a request that provably never left.
@@ -54,28 +53,14 @@ enum Driver {
 /// A connection that moves while it is polled.
 struct Owned {
     connection: Connection,
+    /// Wakes whoever waits for the connection just now: nobody, while it is at rest.
     bell: Arc<Bell>,
-    /// Rings the bell. It is the same for the connection's whole life, so that nothing has to register it anew.
     waker: Waker,
-}
-
-/// Wakes whoever waits for the connection just now: nobody, while it is at rest.
-#[derive(Default)]
-struct Bell(AtomicWaker);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.wake();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.wake();
-    }
 }
 
 impl Owned {
     fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.bell.0.register(context.waker());
+        self.bell.listen(context);
         self.poll_at_rest()
     }
 
@@ -88,11 +73,11 @@ impl Owned {
 impl Line {
     /// A connection after its handshake. `patience` is any time: the timer is set for each request.
     pub(super) fn new(sender: http1::SendRequest<Sending>, connection: Connection, patience: Duration) -> Self {
-        let bell = Arc::<Bell>::default();
+        let (bell, waker) = Bell::new();
         let owned = Owned {
             connection,
-            waker: Waker::from(bell.clone()),
             bell,
+            waker,
         };
         Self {
             sender,
@@ -126,7 +111,7 @@ impl Line {
     /// Nobody waits for it any more: whether it can take another request, now or, if it runs, soon.
     pub(super) fn rest(&mut self) -> bool {
         if let Driver::Owner(owned) = &self.driver {
-            owned.bell.0.take();
+            owned.bell.leave();
             // It would never be by itself.
             return self.sender.is_ready() || (self.is_open() && self.sender.is_ready());
         }
@@ -203,7 +188,7 @@ impl Line {
         };
         // What has come already; if there is nothing, this asks the connection for more. Either way it is polled again
         // before anybody waits, so it need not wake this task.
-        owned.bell.0.take();
+        owned.bell.leave();
         let nobody = &mut Context::from_waker(Waker::noop());
         match body.as_mut().poll_frame(nobody) {
             Poll::Pending => {}

@@ -3,6 +3,7 @@
 //! [`Client`] pools connections for proxied requests; [`Exchange`] makes one token request on a connection of its
 //! own, so that a claim can stand between the TLS handshake and the first byte. [`probe`] only looks. All connect alike.
 
+mod bell;
 mod certificate;
 mod client;
 mod connect;
@@ -14,17 +15,20 @@ mod probe;
 mod slots;
 mod switch;
 mod tls;
+mod together;
 mod tunnel;
 mod upload;
 
 #[cfg(test)]
 mod tests;
 
+pub use bell::Bell;
 pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
 pub use probe::{Seen, SeenTls, probe};
 pub use slots::Room;
+pub use together::Together;
 pub use tunnel::Proxy;
 
 use std::time::Duration;

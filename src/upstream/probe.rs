@@ -33,7 +33,7 @@ pub async fn probe(settings: &Settings, uri: &Uri) -> Result<Result<Seen, Upstre
     let connector = Connector::new(settings)?;
     Ok(connector.connect(uri.clone()).await.map(|stream| match stream {
         MaybeHttpsStream::Http(tcp) => Seen {
-            address: tcp.inner().peer_addr().ok(),
+            address: tcp.inner().get_ref().peer_addr().ok(),
             tls: None,
         },
         MaybeHttpsStream::Https(tls) => {
@@ -41,7 +41,7 @@ pub async fn probe(settings: &Settings, uri: &Uri) -> Result<Result<Seen, Upstre
             let tcp = tcp.inner();
             let ends = session.peer_certificates().unwrap_or_default().iter();
             Seen {
-                address: tcp.inner().peer_addr().ok(),
+                address: tcp.inner().get_ref().peer_addr().ok(),
                 tls: Some(SeenTls {
                     version: match session.protocol_version() {
                         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
