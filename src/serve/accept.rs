@@ -13,10 +13,7 @@ use super::{
     connection::{Boxed, Options, run, run_secured},
     drain::Drain,
 };
-use crate::{
-    proxy::{Address, Connection, Process, Proof},
-    upstream::Together,
-};
+use crate::proxy::{Address, Connection, Process, Proof};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -95,8 +92,8 @@ fn attend<M, S>(
 }
 
 enum Stream {
-    Tcp(Together<TcpStream>),
-    Unix(Together<UnixStream>),
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 impl Stream {
@@ -131,7 +128,7 @@ fn of_tcp(stream: TcpStream, peer: SocketAddr) -> (Stream, Connection) {
         tls: false,
         proof: Proof::default(),
     };
-    (Stream::Tcp(Together::new(stream)), connection)
+    (Stream::Tcp(stream), connection)
 }
 
 fn of_unix(stream: UnixStream) -> (Stream, Connection) {
@@ -149,7 +146,7 @@ fn of_unix(stream: UnixStream) -> (Stream, Connection) {
             process,
         },
     };
-    (Stream::Unix(Together::new(stream)), connection)
+    (Stream::Unix(stream), connection)
 }
 
 /// The connections that wait in the system's queue, which is asked itself: the runtime may not have heard of them

@@ -30,10 +30,12 @@ use super::{
     drain::Drain,
     head_timer::HeadTimer,
     preface::{Version, sniff},
-    seldom::Seldom,
     tls::secure,
 };
-use crate::proxy::Connection;
+use crate::{
+    proxy::Connection,
+    upstream::{Seldom, Together},
+};
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -195,6 +197,7 @@ where
         farewell: (version == Version::Http1).then(|| Arc::new(drain.clone())),
     };
     let gone = stream.gone();
+    let stream = Together::new(stream);
     let ended = match version {
         Version::Http1 => {
             let stream = TokioIo::new(stream);

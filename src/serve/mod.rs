@@ -11,7 +11,6 @@ mod connection;
 mod drain;
 mod head_timer;
 mod preface;
-mod seldom;
 #[cfg_attr(not(unix), path = "signal/elsewhere.rs")]
 mod signal;
 mod tls;

@@ -16,10 +16,7 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
-use hyper_util::{
-    client::legacy::connect::Connection as _,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use tokio::sync::Mutex;
 
@@ -27,7 +24,7 @@ use crate::metrics::Usage;
 
 use super::{
     Body, Settings, SettingsError, UpstreamError,
-    connect::{Connector, host_of},
+    connect::{Connector, host_of, speaks_http2},
     line::{self, Line, ended},
     pool::{Lent, Pool},
     slots::{Slot, Slots},
@@ -275,7 +272,7 @@ impl Shared {
     async fn open(&self) -> Result<(Lent, bool), UpstreamError> {
         let stream = self.connector.clone().connect(self.origin.clone()).await?;
         let failed = |error: hyper::Error| self.failure(false, &error);
-        let is_http2 = stream.connected().is_negotiated_h2();
+        let is_http2 = speaks_http2(&stream);
         self.speaks_http2.store(is_http2, Ordering::Relaxed);
         let lent = if is_http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -3,12 +3,12 @@
 use std::{error::Error, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
-use hyper_rustls::MaybeHttpsStream;
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 use tower::Service;
 
 use super::{
@@ -23,7 +23,15 @@ use super::{
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection, with TLS or plain.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<Together<TcpStream>>>;
+pub(super) type Stream = TokioIo<Together<Either<TlsStream<TcpStream>, TcpStream>>>;
+
+/// Whether its two ends have agreed on HTTP/2 (RFC 7301).
+pub(super) fn speaks_http2(stream: &Stream) -> bool {
+    match stream.inner().get_ref() {
+        Either::Left(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        Either::Right(_) => false,
+    }
+}
 
 /// Makes connections. Clones are cheap.
 #[derive(Clone)]
@@ -95,12 +103,15 @@ impl Connector {
                 host,
             }),
         };
-        let tcp = TokioIo::new(match self.together {
-            true => Together::new(tcp.into_inner()),
-            false => Together::at_once(tcp.into_inner()),
-        });
+        let tcp = tcp.into_inner();
+        let ready = |stream| {
+            TokioIo::new(match self.together {
+                true => Together::new(stream),
+                false => Together::at_once(stream),
+            })
+        };
         if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(MaybeHttpsStream::Http(tcp));
+            return Ok(ready(Either::Right(tcp)));
         }
         let name = match self.server_name {
             Some(name) => name,
@@ -111,8 +122,8 @@ impl Connector {
         };
         tokio::select! {
             biased;
-            tls = self.tls.connect(name, TokioIo::new(tcp)) => match tls {
-                Ok(tls) => Ok(MaybeHttpsStream::Https(TokioIo::new(tls))),
+            tls = self.tls.connect(name, tcp) => match tls {
+                Ok(tls) => Ok(ready(Either::Left(tls))),
                 Err(error) => Err(UpstreamError::Tls { host, reason: handshake_words(&error) }),
             },
             () = &mut expiry => Err(UpstreamError::Tls {

@@ -13,15 +13,12 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
 };
-use hyper_util::{
-    client::legacy::connect::Connection as _,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::JoinHandle;
 
 use super::{
     Settings, SettingsError, UpstreamError,
-    connect::{Connector, host_of},
+    connect::{Connector, host_of, speaks_http2},
     error::{chain, refuses_handshake, tls_error},
 };
 use crate::credential::reply::{Answer, Squeeze};
@@ -118,7 +115,7 @@ impl Exchange {
         let is_plain = uri.scheme() != Some(&Scheme::HTTPS);
         let stream = self.0.clone().connect(uri.clone()).await?;
         let failed = |error: hyper::Error| UpstreamError::of_request(&host, is_plain, false, &error);
-        let (sender, driver) = if stream.connected().is_negotiated_h2() {
+        let (sender, driver) = if speaks_http2(&stream) {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .handshake(stream)

@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{bell::Bell, connect::Stream, upload::Sending};
+use super::{bell::Bell, connect::Stream, seldom::Seldom, upload::Sending};
 
 type Connection = http1::Connection<Stream, Sending>;
 /// What came of a request: the answer's head, or a request that provably never left.
@@ -37,7 +37,7 @@ pub(super) struct Line {
     driver: Driver,
     /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
     /// than making one.
-    limit: Pin<Box<Sleep>>,
+    limit: Pin<Box<Seldom<Sleep>>>,
     /// The pool's round in which it was first given back.
     first: Option<u32>,
 }
@@ -82,7 +82,7 @@ impl Line {
         Self {
             sender,
             driver: Driver::Owner(Box::new(owned)),
-            limit: Box::pin(tokio::time::sleep(patience)),
+            limit: Box::pin(Seldom::new(tokio::time::sleep(patience))),
             first: None,
         }
     }
@@ -153,7 +153,7 @@ impl Line {
         reason = "tokio's timers are put off to a moment of its own clock"
     )]
     pub(super) fn begin(&mut self, request: Request<Sending>, limit: Duration) -> ToCome {
-        self.limit.as_mut().reset(Instant::now() + limit);
+        self.limit.as_mut().future().reset(Instant::now() + limit);
         // It is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
         Box::pin(unconstrained(self.sender.try_send_request(request)))
     }

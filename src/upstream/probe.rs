@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use http::Uri;
-use hyper_rustls::MaybeHttpsStream;
+use tokio_util::either::Either;
 
 use super::{Settings, SettingsError, UpstreamError, certificate, connect::Connector};
 
@@ -31,17 +31,17 @@ pub struct SeenTls {
 /// The settings can't be used together; or the name, the connection or TLS fails, in words that say which.
 pub async fn probe(settings: &Settings, uri: &Uri) -> Result<Result<Seen, UpstreamError>, SettingsError> {
     let connector = Connector::new(settings)?;
-    Ok(connector.connect(uri.clone()).await.map(|stream| match stream {
-        MaybeHttpsStream::Http(tcp) => Seen {
-            address: tcp.inner().get_ref().peer_addr().ok(),
+    let seen = connector.connect(uri.clone()).await;
+    Ok(seen.map(|stream| match stream.inner().get_ref() {
+        Either::Right(tcp) => Seen {
+            address: tcp.peer_addr().ok(),
             tls: None,
         },
-        MaybeHttpsStream::Https(tls) => {
-            let (tcp, session) = tls.inner().get_ref();
-            let tcp = tcp.inner();
+        Either::Left(tls) => {
+            let (tcp, session) = tls.get_ref();
             let ends = session.peer_certificates().unwrap_or_default().iter();
             Seen {
-                address: tcp.inner().get_ref().peer_addr().ok(),
+                address: tcp.peer_addr().ok(),
                 tls: Some(SeenTls {
                     version: match session.protocol_version() {
                         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",

@@ -14,7 +14,6 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::yield_now,
@@ -131,12 +130,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Together<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-impl<S: Connection> Connection for Together<S> {
-    fn connected(&self) -> Connected {
-        self.stream.connected()
     }
 }
 

@@ -9,25 +9,41 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use crate::upstream::Bell;
+use super::bell::Bell;
 
 pin_project! {
     /// Polls its future once, and then only when that was woken itself: otherwise each byte of a connection would ask
-    /// anew whether the end of the program has begun.
-    pub(super) struct Seldom<F> {
+    /// anew whether its time is up, or the end of the program has begun.
+    #[derive(Debug)]
+    pub struct Seldom<F> {
         #[pin]
         future: F,
         bell: Arc<Bell>,
         waker: Waker,
+        // Whom the bell wakes.
+        listens: Option<Waker>,
     }
 }
 
 impl<F> Seldom<F> {
-    pub(super) fn new(future: F) -> Self {
+    /// This future.
+    pub fn new(future: F) -> Self {
         let (bell, waker) = Bell::new();
         // For the first poll.
         waker.wake_by_ref();
-        Self { future, bell, waker }
+        Self {
+            future,
+            bell,
+            waker,
+            listens: None,
+        }
+    }
+}
+
+impl<F> Seldom<F> {
+    /// The future itself. Whoever changes it sees to it that it wakes whom it did before.
+    pub fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
+        self.project().future
     }
 }
 
@@ -37,10 +53,15 @@ impl<F: Future> Future for Seldom<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         // First, so that a ring from now on wakes this task.
-        this.bell.listen(cx);
+        if !this.listens.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            this.bell.listen(cx);
+            *this.listens = Some(cx.waker().clone());
+        }
         if !this.bell.has_rung() {
             return Poll::Pending;
         }
+        // A ring wakes once.
+        this.bell.listen(cx);
         this.future.poll(&mut Context::from_waker(this.waker))
     }
 }
