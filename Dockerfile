@@ -11,7 +11,7 @@ WORKDIR /src
 
 # The dependencies alone, against an empty program: a layer that only a new Cargo.lock makes anew.
 COPY .cargo .cargo
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 RUN mkdir -p src benches/request_path \
  && touch src/lib.rs benches/request_path/main.rs \
  && echo 'fn main() {}' >src/main.rs \

@@ -31,11 +31,9 @@ use super::{
     head_timer::HeadTimer,
     preface::{Version, sniff},
     tls::secure,
+    together::Together,
 };
-use crate::{
-    proxy::Connection,
-    upstream::{Seldom, Together},
-};
+use crate::{proxy::Connection, upstream::Seldom};
 
 /// How connections are treated.
 #[derive(Debug, Clone)]

@@ -12,16 +12,22 @@ use std::{
 
 use hyper::rt::{Sleep, Timer};
 
+use crate::upstream::Seldom;
+
 /// One timer, as often as it is asked for: an HTTP/1 connection reads one head at a time.
 #[derive(Clone)]
-pub(super) struct HeadTimer(Arc<Mutex<Pin<Box<tokio::time::Sleep>>>>);
+pub(super) struct HeadTimer(Arc<Mutex<Timeout>>);
+
+type Timeout = Pin<Box<Seldom<tokio::time::Sleep>>>;
 
 impl HeadTimer {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Box::pin(tokio::time::sleep(Duration::ZERO)))))
+        Self(Arc::new(Mutex::new(Box::pin(Seldom::new(tokio::time::sleep(
+            Duration::ZERO,
+        ))))))
     }
 
-    fn timer(&self) -> MutexGuard<'_, Pin<Box<tokio::time::Sleep>>> {
+    fn timer(&self) -> MutexGuard<'_, Timeout> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -33,7 +39,7 @@ impl Timer for HeadTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        self.timer().as_mut().reset(deadline.into());
+        self.timer().as_mut().future().reset(deadline.into());
         Box::pin(Sleeping(self.clone()))
     }
 }

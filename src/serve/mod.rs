@@ -14,6 +14,7 @@ mod preface;
 #[cfg_attr(not(unix), path = "signal/elsewhere.rs")]
 mod signal;
 mod tls;
+mod together;
 
 pub use accept::serve;
 pub use answers::Answers;

@@ -86,7 +86,7 @@ impl Client {
         let authority = url.authority().map_or("", |authority| authority.as_str());
         let unusable = || SettingsError::Origin(host_of(url));
         Ok(Self(Arc::new(Shared {
-            connector: Connector::new(settings)?.together(),
+            connector: Connector::new(settings)?,
             origin: url.clone(),
             authority: HeaderValue::from_str(authority).map_err(|_| unusable())?,
             host: host_of(url),
@@ -287,6 +287,8 @@ impl Shared {
         } else {
             let (sender, connection) = http1::Builder::new()
                 .max_buf_size(MOST_BUFFERED)
+                // TLS copies what it sends anyway, and nearly every request is nothing but a head.
+                .writev(false)
                 .handshake(stream)
                 .await
                 .map_err(failed)?;

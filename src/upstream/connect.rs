@@ -15,7 +15,6 @@ use super::{
     Proxy, Settings, SettingsError, UpstreamError,
     error::{chain, tls_error, tls_words},
     tls,
-    together::Together,
 };
 
 /// How long a connection is silent before the kernel probes it: shorter than the five minutes after which common
@@ -23,11 +22,11 @@ use super::{
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection, with TLS or plain.
-pub(super) type Stream = TokioIo<Together<Either<TlsStream<TcpStream>, TcpStream>>>;
+pub(super) type Stream = TokioIo<Either<TlsStream<TcpStream>, TcpStream>>;
 
 /// Whether its two ends have agreed on HTTP/2 (RFC 7301).
 pub(super) fn speaks_http2(stream: &Stream) -> bool {
-    match stream.inner().get_ref() {
+    match stream.inner() {
         Either::Left(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         Either::Right(_) => false,
     }
@@ -41,7 +40,6 @@ pub(super) struct Connector {
     server_name: Option<ServerName<'static>>,
     proxy: Option<Arc<Proxy>>,
     timeout: Duration,
-    together: bool,
 }
 
 impl Connector {
@@ -58,15 +56,7 @@ impl Connector {
             server_name: settings.tls.server_name.clone(),
             proxy: settings.proxy.clone().map(Arc::new),
             timeout: settings.connect_timeout,
-            together: false,
         })
-    }
-
-    /// One whose connections' writes leave [together](Together) with others: not for a token request, whose claim was
-    /// checked right before.
-    pub(super) fn together(mut self) -> Self {
-        self.together = true;
-        self
     }
 
     /// One that agrees on nothing but HTTP/1.1, of which alone a connection can be given away.
@@ -104,14 +94,8 @@ impl Connector {
             }),
         };
         let tcp = tcp.into_inner();
-        let ready = |stream| {
-            TokioIo::new(match self.together {
-                true => Together::new(stream),
-                false => Together::at_once(stream),
-            })
-        };
         if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(ready(Either::Right(tcp)));
+            return Ok(TokioIo::new(Either::Right(tcp)));
         }
         let name = match self.server_name {
             Some(name) => name,
@@ -123,7 +107,7 @@ impl Connector {
         tokio::select! {
             biased;
             tls = self.tls.connect(name, tcp) => match tls {
-                Ok(tls) => Ok(ready(Either::Left(tls))),
+                Ok(tls) => Ok(TokioIo::new(Either::Left(tls))),
                 Err(error) => Err(UpstreamError::Tls { host, reason: handshake_words(&error) }),
             },
             () = &mut expiry => Err(UpstreamError::Tls {

@@ -16,7 +16,6 @@ mod seldom;
 mod slots;
 mod switch;
 mod tls;
-mod together;
 mod tunnel;
 mod upload;
 
@@ -30,7 +29,6 @@ pub use exchange::{Connection, Exchange, Reply, Sent};
 pub use probe::{Seen, SeenTls, probe};
 pub use seldom::Seldom;
 pub use slots::Room;
-pub use together::Together;
 pub use tunnel::Proxy;
 
 use std::time::Duration;

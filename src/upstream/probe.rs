@@ -32,7 +32,7 @@ pub struct SeenTls {
 pub async fn probe(settings: &Settings, uri: &Uri) -> Result<Result<Seen, UpstreamError>, SettingsError> {
     let connector = Connector::new(settings)?;
     let seen = connector.connect(uri.clone()).await;
-    Ok(seen.map(|stream| match stream.inner().get_ref() {
+    Ok(seen.map(|stream| match stream.inner() {
         Either::Right(tcp) => Seen {
             address: tcp.peer_addr().ok(),
             tls: None,
