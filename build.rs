@@ -2,7 +2,10 @@
 //!
 //! The system maps a program's pages around each one that is touched, so a function that nobody calls is resident memory
 //! in every pod if it stands between two that are called. Linkers put functions where they come; here those of other
-//! stores, protocols and commands get a section of their own. Where a linker takes no script, nothing is lost but that.
+//! stores, protocols and commands get a section of their own.
+//!
+//! The linker is told so in a script, which not every linker takes: where one is chosen, nothing is said to it, and
+//! `BEARERD_PLAIN_LAYOUT=1` says nothing to the usual one either. The program does the same without.
 
 use std::{env, error::Error, fs, path::Path, process::Command};
 
@@ -71,10 +74,12 @@ const OBJECTS: [&str; 4] = ["avx512", "p384", "p521", "ed25519"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=BEARERD_PLAIN_LAYOUT");
     let is_linux = env::var("CARGO_CFG_TARGET_OS")? == "linux";
-    // Mold takes no scripts.
-    let is_mold = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("mold"));
-    if !is_linux || is_mold || env::var("OPT_LEVEL")? == "0" {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let is_chosen = env::var_os("RUSTC_LINKER").is_some() || flags.contains("fuse-ld") || flags.contains("linker");
+    let is_plain = env::var_os("BEARERD_PLAIN_LAYOUT").is_some();
+    if !is_linux || is_chosen || is_plain || env::var("OPT_LEVEL")? == "0" {
         return Ok(());
     }
     let script = Path::new(&env::var("OUT_DIR")?).join("apart.ld");
@@ -87,7 +92,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Whether programs whose relocations are packed start here: seventeen thousand of them are 400 kB, all of which is read
-/// at each start, or 10 kB. The GNU C library does since 2.36.
+/// at each start, or 10 kB. The GNU C library takes them since 2.36; on an older one the program says what it misses, and
+/// is to be built plain.
 fn loads_packed_relocations() -> bool {
     let is_native = env::var("HOST").is_ok_and(|host| env::var("TARGET").is_ok_and(|target| host == target));
     let version = Command::new("getconf").arg("GNU_LIBC_VERSION").output();

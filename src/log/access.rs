@@ -23,7 +23,7 @@ static LINES: OnceLock<AccessLines> = OnceLock::new();
 
 /// One request and its answer. What may not be told is not in it: no query, no header, no part of a subject.
 pub struct AccessLine<'a> {
-    /// Where it came in. This and the other names have neither quotes nor control characters.
+    /// Where it came in. This and the other names, and methods, are plain: nothing in them has to be escaped.
     pub listener: &'a str,
     /// The name of who called, where the listener names its callers.
     pub caller: Option<&'a str>,

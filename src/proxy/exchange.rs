@@ -1,10 +1,13 @@
 //! A request on its way down the stack, and what layers tell one another of it and of its answer.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use http::{HeaderValue, Method, Request, Uri, request::Parts};
 
@@ -23,7 +26,7 @@ pub struct Inbound<B> {
 
 /// What is known of one request. Each fact is found once, by one layer, and read by those within and by what the layer's
 /// answer passes on its way back.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Exchange {
     /// The connection that it came on, where that is known.
     pub connection: Option<Arc<Connection>>,
@@ -62,6 +65,13 @@ impl<B> Inbound<B> {
             body,
             exchange: Arc::new(exchange),
         }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    /// Its target may hold a secret (law 9).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exchange({}, {:?})", self.method, self.matched())
     }
 }
 

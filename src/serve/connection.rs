@@ -110,14 +110,14 @@ where
 {
     type Response = S::Response;
     type Error = Infallible;
-    type Future = Answering<S::Future>;
+    type Future = Answering<Together<S::Future>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut service = self.service.borrow_mut();
         // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
         let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
         Answering {
-            answer: service.call(request),
+            answer: Together::new(service.call(request)),
             farewell: self.farewell.clone(),
         }
     }
@@ -195,7 +195,6 @@ where
         farewell: (version == Version::Http1).then(|| Arc::new(drain.clone())),
     };
     let gone = stream.gone();
-    let stream = Together::new(stream);
     let ended = match version {
         Version::Http1 => {
             let stream = TokioIo::new(stream);

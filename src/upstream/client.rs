@@ -287,8 +287,8 @@ impl Shared {
         } else {
             let (sender, connection) = http1::Builder::new()
                 .max_buf_size(MOST_BUFFERED)
-                // TLS copies what it sends anyway, and nearly every request is nothing but a head.
-                .writev(false)
+                // TLS copies what it sends anyway.
+                .writev(self.is_plain())
                 .handshake(stream)
                 .await
                 .map_err(failed)?;

@@ -112,6 +112,7 @@ impl Line {
     pub(super) fn rest(&mut self) -> bool {
         if let Driver::Owner(owned) = &self.driver {
             owned.bell.leave();
+            self.limit.leave();
             // It would never be by itself.
             return self.sender.is_ready() || (self.is_open() && self.sender.is_ready());
         }

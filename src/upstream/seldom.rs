@@ -20,8 +20,6 @@ pin_project! {
         future: F,
         bell: Arc<Bell>,
         waker: Waker,
-        // Whom the bell wakes.
-        listens: Option<Waker>,
     }
 }
 
@@ -31,16 +29,16 @@ impl<F> Seldom<F> {
         let (bell, waker) = Bell::new();
         // For the first poll.
         waker.wake_by_ref();
-        Self {
-            future,
-            bell,
-            waker,
-            listens: None,
-        }
+        Self { future, bell, waker }
     }
 }
 
 impl<F> Seldom<F> {
+    /// Wakes nobody until it is polled again.
+    pub fn leave(&self) {
+        self.bell.leave();
+    }
+
     /// The future itself. Whoever changes it sees to it that it wakes whom it did before.
     pub fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
         self.project().future
@@ -53,15 +51,10 @@ impl<F: Future> Future for Seldom<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         // First, so that a ring from now on wakes this task.
-        if !this.listens.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            this.bell.listen(cx);
-            *this.listens = Some(cx.waker().clone());
-        }
+        this.bell.listen(cx);
         if !this.bell.has_rung() {
             return Poll::Pending;
         }
-        // A ring wakes once.
-        this.bell.listen(cx);
         this.future.poll(&mut Context::from_waker(this.waker))
     }
 }

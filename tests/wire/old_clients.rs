@@ -109,3 +109,21 @@ fn an_application_may_take_it_for_its_proxy() {
         "{answer}"
     );
 }
+
+#[test]
+fn an_offered_upgrade_takes_no_answer_away() {
+    let (_recorder, program) = stage();
+    // As `curl --http2` sends a large body, here to a listener by a name that it doesn't have.
+    let refused = "POST /a HTTP/1.1\r\nhost: elsewhere.example\r\nconnection: upgrade\r\nupgrade: h2c\r\n\
+        expect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    let answer = said(&program, refused);
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    // The offer stays with the connection; what ends it later is answered all the same.
+    let offered = "GET /a HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n";
+    let answers = said(&program, &format!("{offered}no request\r\n\r\n"));
+    let statuses: Vec<&str> = answers
+        .matches("HTTP/1.1 200")
+        .chain(answers.matches("HTTP/1.1 400"))
+        .collect();
+    assert_eq!(statuses.len(), 2, "{answers}");
+}

@@ -104,7 +104,7 @@ impl Choice {
             };
             match choice.patterns.insert(path.as_str(), entry.clone()) {
                 Ok(()) => {}
-                Err(_) if place == Place::Spare => {}
+                Err(_) if place == Place::Spare => continue,
                 Err(matchit::InsertError::Conflict { with }) if place == Place::Left && shape(&with) == shape(path) => {
                 }
                 Err(error) => {
