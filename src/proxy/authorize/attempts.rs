@@ -130,11 +130,11 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             return Ok(response);
         }
         // In a box: few requests come to this.
-        Box::pin(self.look_closer(inner, parts, again, tokens, ready, response)).await
+        Box::pin(self.replay(inner, parts, again, tokens, ready, response)).await
     }
 
-    /// What comes of this answer to the first attempt, which may be a rejection.
-    async fn look_closer<S>(
+    /// What comes of this answer to the first attempt: if it is a rejection, the second attempt, where there can be one.
+    async fn replay<S>(
         &self,
         inner: &mut S,
         parts: &mut Parts,
@@ -151,23 +151,6 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             note_success(tokens, ready, &response);
             return Ok(response);
         }
-        self.replay(inner, parts, again, tokens, ready, (response, verdict))
-            .await
-    }
-
-    /// The second attempt, if there can be one, after this answer to the first.
-    async fn replay<S>(
-        &self,
-        inner: &mut S,
-        parts: &mut Parts,
-        again: &Again,
-        tokens: &impl Tokens,
-        ready: &Ready,
-        (response, verdict): (Response<Body>, Verdict),
-    ) -> Result<Response<Body>, ProxyError>
-    where
-        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
-    {
         let may_replay = verdict == Verdict::Unauthorized || parts.method.is_idempotent();
         // The token is renewed even if this request can't be sent again: the next one is better off.
         let whole = async {
