@@ -10,7 +10,7 @@ use std::{
 
 use atomic_waker::AtomicWaker;
 
-/// Rung by its [waker](Bell::waker), it wakes the task that listens, which then knows what for. The waker is the same for
+/// Rung by its waker, it wakes the task that listens, which then knows what for. The waker is the same for
 /// its whole life, so that nothing has to register it anew.
 #[derive(Debug, Default)]
 pub struct Bell {
