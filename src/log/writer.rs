@@ -40,6 +40,9 @@ struct Waiting {
     text: Vec<u8>,
     /// Whether a line in it should be out before a crash can take it.
     is_urgent: bool,
+    /// Whether whoever writes sleeps until there is a line. While lines keep coming it looks by itself, so that those who
+    /// queue them wake nobody.
+    is_idle: bool,
     has_ended: bool,
 }
 
@@ -81,16 +84,19 @@ pub fn spawn(
 fn write_lines(queue: &Queue, mut output: impl Write) {
     let mut batch = Vec::new();
     loop {
-        let waiting = queue.waiting();
-        let waiting = queue
-            .change
-            .wait_while(waiting, |waiting| waiting.text.is_empty() && !waiting.has_ended)
-            .unwrap_or_else(PoisonError::into_inner);
         let is_enough = |waiting: &mut Waiting| waiting.text.len() >= ENOUGH || waiting.is_urgent || waiting.has_ended;
         let (mut waiting, _) = queue
             .change
-            .wait_timeout_while(waiting, GATHERED, |waiting| !is_enough(waiting))
+            .wait_timeout_while(queue.waiting(), GATHERED, |waiting| !is_enough(waiting))
             .unwrap_or_else(PoisonError::into_inner);
+        if waiting.text.is_empty() && !waiting.has_ended {
+            waiting.is_idle = true;
+            let woken = queue
+                .change
+                .wait_while(waiting, |waiting| waiting.text.is_empty() && !waiting.has_ended);
+            woken.unwrap_or_else(PoisonError::into_inner).is_idle = false;
+            continue;
+        }
         std::mem::swap(&mut waiting.text, &mut batch);
         waiting.is_urgent = false;
         let has_ended = waiting.has_ended;
@@ -148,10 +154,10 @@ impl Lines {
         waiting.text.extend_from_slice(line);
         waiting.text.push(b'\n');
         waiting.is_urgent |= is_urgent;
-        let after = waiting.text.len();
+        let is_enough = before < ENOUGH && waiting.text.len() >= ENOUGH;
+        let is_first = before == 0 && waiting.is_idle;
         drop(waiting);
-        // Whoever writes sleeps only while there is nothing, or not enough.
-        if before == 0 || is_urgent || (before < ENOUGH && after >= ENOUGH) {
+        if is_first || is_enough || is_urgent {
             self.queue.change.notify_one();
         }
     }
@@ -178,3 +184,6 @@ impl Write for Line<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

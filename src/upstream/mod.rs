@@ -16,6 +16,7 @@ mod seldom;
 mod slots;
 mod switch;
 mod tls;
+mod trust;
 mod tunnel;
 mod upload;
 

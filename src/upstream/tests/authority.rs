@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 pub(in crate::upstream) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate's chain, and its key.
-pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+pub(in crate::upstream) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Authority {
     /// An authority of a name of its own.
@@ -48,7 +48,7 @@ impl Authority {
         self.0.der().clone()
     }
 
-    pub(super) fn issue(&self, name: &str) -> Identity {
+    pub(in crate::upstream) fn issue(&self, name: &str) -> Identity {
         self.issue_with(name, |_| {})
     }
 
