@@ -13,7 +13,10 @@ use super::{
     connection::{Boxed, Options, run, run_secured},
     drain::Drain,
 };
-use crate::proxy::{Address, Connection, Process, Proof};
+use crate::{
+    proxy::{Address, Connection, Process, Proof},
+    upstream::OneWrite,
+};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -76,7 +79,7 @@ fn attend<M, S>(
     // Plain TCP is what nearly everybody speaks; the others share a kind of their own, for what serves a connection is large.
     match (stream, options.tls.as_ref().map(|tls| tls.load_full())) {
         (Stream::Tcp(stream), None) => {
-            let service = services(connection);
+            let (stream, service) = (OneWrite::new(stream), services(connection));
             connections.spawn(async move { run(stream, service, &options, drain).await });
         }
         (Stream::Unix(stream), None) => {

@@ -12,22 +12,18 @@ use std::{
 
 use hyper::rt::{Sleep, Timer};
 
-use crate::upstream::Seldom;
+use crate::upstream;
 
 /// One timer, as often as it is asked for: an HTTP/1 connection reads one head at a time.
 #[derive(Clone)]
-pub(super) struct HeadTimer(Arc<Mutex<Timeout>>);
-
-type Timeout = Pin<Box<Seldom<tokio::time::Sleep>>>;
+pub(super) struct HeadTimer(Arc<Mutex<upstream::Timer>>);
 
 impl HeadTimer {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Box::pin(Seldom::new(tokio::time::sleep(
-            Duration::ZERO,
-        ))))))
+        Self(Arc::new(Mutex::new(upstream::Timer::after(Duration::ZERO))))
     }
 
-    fn timer(&self) -> MutexGuard<'_, Timeout> {
+    fn timer(&self) -> MutexGuard<'_, upstream::Timer> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -39,7 +35,7 @@ impl Timer for HeadTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        self.timer().as_mut().future().reset(deadline.into());
+        self.timer().set(deadline.into());
         Box::pin(Sleeping(self.clone()))
     }
 }
@@ -52,7 +48,7 @@ impl Future for Sleeping {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.timer().as_mut().poll(cx)
+        Pin::new(&mut *self.0.timer()).poll(cx)
     }
 }
 

@@ -1,49 +1,88 @@
 //! A waker of one's own, for what is polled within a task that others wake too.
 
 use std::{
+    ptr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Wake, Waker},
+    task::{Context, RawWakerVTable, Wake, Waker},
 };
 
-use atomic_waker::AtomicWaker;
+/// Rung by its [waker](Self::waker), it wakes the task that listens, which then knows what for. The waker is the same for
+/// its whole life, so that nothing has to register it anew; and who listens is registered once, however often it rings.
+#[derive(Debug)]
+pub(super) struct Bell {
+    rope: Arc<Rope>,
+    waker: Waker,
+    /// Which waker is in the rope, as [`Waker::will_wake`] tells them apart: looking there would mean to lock it.
+    listener: Option<(usize, &'static RawWakerVTable)>,
+}
 
-/// Rung by its waker, it wakes the task that listens, which then knows what for. The waker is the same for
-/// its whole life, so that nothing has to register it anew.
+/// What rings, from wherever.
 #[derive(Debug, Default)]
-pub struct Bell {
+struct Rope {
     has_rung: AtomicBool,
-    task: AtomicWaker,
+    task: Mutex<Option<Waker>>,
 }
 
 impl Bell {
-    /// A bell, and what rings it.
-    pub fn new() -> (Arc<Self>, Waker) {
-        let bell = Arc::<Self>::default();
-        let waker = Waker::from(bell.clone());
-        (bell, waker)
+    /// A bell that has not rung, and that nobody listens to.
+    pub(super) fn new() -> Self {
+        let rope = Arc::<Rope>::default();
+        Self {
+            waker: Waker::from(rope.clone()),
+            rope,
+            listener: None,
+        }
+    }
+
+    /// What rings it.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Wakes this task from now on, in place of whichever was woken before.
-    pub fn listen(&self, context: &Context<'_>) {
-        self.task.register(context.waker());
+    pub(super) fn listen(&mut self, context: &Context<'_>) {
+        let task = context.waker();
+        let (data, table) = (task.data().addr(), task.vtable());
+        // The rope keeps the one that is there, so none that came later can be at its address.
+        if self
+            .listener
+            .is_none_or(|known| known.0 != data || !ptr::eq(known.1, table))
+        {
+            self.listener = Some((data, table));
+            let _before = self.rope.task().replace(task.clone());
+        }
     }
 
     /// Wakes nobody from now on.
-    pub fn leave(&self) {
-        self.task.take();
+    pub(super) fn leave(&mut self) {
+        if self.listener.take().is_some() {
+            let _before = self.rope.task().take();
+        }
+    }
+
+    /// It counts as having rung; nobody is woken.
+    pub(super) fn ring_silently(&self) {
+        self.rope.has_rung.store(true, Ordering::Relaxed);
     }
 
     /// Whether it has rung since it was asked the last time. To miss nothing, listen first.
-    pub fn has_rung(&self) -> bool {
+    pub(super) fn has_rung(&self) -> bool {
         // Nearly always it has not, and looking costs less than taking.
-        self.has_rung.load(Ordering::Relaxed) && self.has_rung.swap(false, Ordering::Acquire)
+        self.rope.has_rung.load(Ordering::Relaxed) && self.rope.has_rung.swap(false, Ordering::Acquire)
     }
 }
 
-impl Wake for Bell {
+impl Rope {
+    fn task(&self) -> MutexGuard<'_, Option<Waker>> {
+        // What is done while it is held is done whole.
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Rope {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -51,6 +90,54 @@ impl Wake for Bell {
     fn wake_by_ref(self: &Arc<Self>) {
         // In this order, so that whoever has been woken sees it.
         self.has_rung.store(true, Ordering::Release);
-        self.task.wake();
+        if let Some(task) = &*self.task() {
+            task.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_listened_last_is_woken_each_time_until_it_leaves() {
+        let (one, other) = (Arc::<Task>::default(), Arc::<Task>::default());
+        let mut bell = Bell::new();
+        let woken = || (one.0.load(Ordering::Relaxed), other.0.load(Ordering::Relaxed));
+        let listen = |bell: &mut Bell, task: &Arc<Task>| bell.listen(&Context::from_waker(&task.clone().into()));
+        bell.waker().wake_by_ref();
+        assert!(bell.has_rung() && !bell.has_rung());
+
+        listen(&mut bell, &one);
+        bell.waker().wake_by_ref();
+        bell.waker().wake_by_ref();
+        assert_eq!(woken(), (2, 0));
+        assert!(bell.has_rung());
+        listen(&mut bell, &other);
+        bell.waker().wake_by_ref();
+        assert_eq!(woken(), (2, 1));
+        listen(&mut bell, &one);
+        bell.waker().wake_by_ref();
+        assert_eq!(woken(), (3, 1));
+        bell.leave();
+        bell.waker().wake_by_ref();
+        assert_eq!(woken(), (3, 1));
+        assert_eq!(
+            (Arc::strong_count(&one), Arc::strong_count(&other)),
+            (1, 1),
+            "nobody is kept"
+        );
     }
 }

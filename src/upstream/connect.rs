@@ -12,7 +12,7 @@ use tokio_util::either::Either;
 use tower::Service;
 
 use super::{
-    Proxy, Settings, SettingsError, UpstreamError,
+    OneWrite, Proxy, Settings, SettingsError, UpstreamError,
     error::{chain, tls_error, tls_words},
     tls,
 };
@@ -22,7 +22,7 @@ use super::{
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// A connection, with TLS or plain.
-pub(super) type Stream = TokioIo<Either<TlsStream<TcpStream>, TcpStream>>;
+pub(super) type Stream = TokioIo<Either<TlsStream<OneWrite<TcpStream>>, OneWrite<TcpStream>>>;
 
 /// Whether its two ends have agreed on HTTP/2 (RFC 7301).
 pub(super) fn speaks_http2(stream: &Stream) -> bool {
@@ -93,7 +93,7 @@ impl Connector {
                 host,
             }),
         };
-        let tcp = tcp.into_inner();
+        let tcp = OneWrite::new(tcp.into_inner());
         if uri.scheme() != Some(&Scheme::HTTPS) {
             return Ok(TokioIo::new(Either::Right(tcp)));
         }

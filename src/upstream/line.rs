@@ -6,7 +6,6 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -20,10 +19,10 @@ use hyper::{
 };
 use tokio::{
     task::{AbortHandle, coop::unconstrained},
-    time::{Instant, Sleep},
+    time::Instant,
 };
 
-use super::{bell::Bell, connect::Stream, seldom::Seldom, upload::Sending};
+use super::{bell::Bell, connect::Stream, timer::Timer, upload::Sending};
 
 type Connection = http1::Connection<Stream, Sending>;
 /// What came of a request: the answer's head, or a request that provably never left.
@@ -37,7 +36,7 @@ pub(super) struct Line {
     driver: Driver,
     /// When the request under way is given up. It stays with the connection, because putting off a timer costs less
     /// than making one.
-    limit: Pin<Box<Seldom<Sleep>>>,
+    limit: Timer,
     /// The pool's round in which it was first given back.
     first: Option<u32>,
 }
@@ -54,8 +53,7 @@ enum Driver {
 struct Owned {
     connection: Connection,
     /// Wakes whoever waits for the connection just now: nobody, while it is at rest.
-    bell: Arc<Bell>,
-    waker: Waker,
+    bell: Bell,
 }
 
 impl Owned {
@@ -66,23 +64,21 @@ impl Owned {
 
     /// The same, with nobody to be woken.
     fn poll_at_rest(&mut self) -> Poll<Result<(), hyper::Error>> {
-        Pin::new(&mut self.connection).poll(&mut Context::from_waker(&self.waker))
+        Pin::new(&mut self.connection).poll(&mut Context::from_waker(self.bell.waker()))
     }
 }
 
 impl Line {
     /// A connection after its handshake. `patience` is any time: the timer is set for each request.
     pub(super) fn new(sender: http1::SendRequest<Sending>, connection: Connection, patience: Duration) -> Self {
-        let (bell, waker) = Bell::new();
         let owned = Owned {
             connection,
-            bell,
-            waker,
+            bell: Bell::new(),
         };
         Self {
             sender,
             driver: Driver::Owner(Box::new(owned)),
-            limit: Box::pin(Seldom::new(tokio::time::sleep(patience))),
+            limit: Timer::after(patience),
             first: None,
         }
     }
@@ -110,7 +106,7 @@ impl Line {
 
     /// Nobody waits for it any more: whether it can take another request, now or, if it runs, soon.
     pub(super) fn rest(&mut self) -> bool {
-        if let Driver::Owner(owned) = &self.driver {
+        if let Driver::Owner(owned) = &mut self.driver {
             owned.bell.leave();
             self.limit.leave();
             // It would never be by itself.
@@ -154,7 +150,7 @@ impl Line {
         reason = "tokio's timers are put off to a moment of its own clock"
     )]
     pub(super) fn begin(&mut self, request: Request<Sending>, limit: Duration) -> ToCome {
-        self.limit.as_mut().future().reset(Instant::now() + limit);
+        self.limit.set(Instant::now() + limit);
         // It is there or not, whatever the task's budget: where it isn't, nothing here would be woken for that.
         Box::pin(unconstrained(self.sender.try_send_request(request)))
     }
@@ -172,7 +168,7 @@ impl Line {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 // However much the connection has used up of the task's budget: an upstream that never stops
                 // sending heads that are no answer would never be given up.
-                Poll::Pending => pin!(unconstrained(timer.as_mut())).poll(context).map(|()| None),
+                Poll::Pending => pin!(unconstrained(&mut *timer)).poll(context).map(|()| None),
             }
         })
     }
@@ -184,7 +180,7 @@ impl Line {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut body = Pin::new(body);
-        let Driver::Owner(owned) = &self.driver else {
+        let Driver::Owner(owned) = &mut self.driver else {
             return body.poll_frame(context);
         };
         // What has come already; if there is nothing, this asks the connection for more. Either way it is polled again

@@ -10,11 +10,13 @@ mod connect;
 mod error;
 mod exchange;
 mod line;
+mod one_write;
 mod pool;
 mod probe;
 mod seldom;
 mod slots;
 mod switch;
+mod timer;
 mod tls;
 mod trust;
 mod tunnel;
@@ -23,13 +25,14 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use bell::Bell;
 pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
+pub use one_write::OneWrite;
 pub use probe::{Seen, SeenTls, probe};
 pub use seldom::Seldom;
 pub use slots::Room;
+pub use timer::Timer;
 pub use tunnel::Proxy;
 
 use std::time::Duration;

@@ -34,14 +34,14 @@ pub async fn probe(settings: &Settings, uri: &Uri) -> Result<Result<Seen, Upstre
     let seen = connector.connect(uri.clone()).await;
     Ok(seen.map(|stream| match stream.inner() {
         Either::Right(tcp) => Seen {
-            address: tcp.peer_addr().ok(),
+            address: tcp.stream().peer_addr().ok(),
             tls: None,
         },
         Either::Left(tls) => {
             let (tcp, session) = tls.get_ref();
             let ends = session.peer_certificates().unwrap_or_default().iter();
             Seen {
-                address: tcp.peer_addr().ok(),
+                address: tcp.stream().peer_addr().ok(),
                 tls: Some(SeenTls {
                     version: match session.protocol_version() {
                         Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",

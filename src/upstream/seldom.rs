@@ -3,8 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -18,28 +17,27 @@ pin_project! {
     pub struct Seldom<F> {
         #[pin]
         future: F,
-        bell: Arc<Bell>,
-        waker: Waker,
+        bell: Bell,
     }
 }
 
 impl<F> Seldom<F> {
     /// This future.
     pub fn new(future: F) -> Self {
-        let (bell, waker) = Bell::new();
+        let bell = Bell::new();
         // For the first poll.
-        waker.wake_by_ref();
-        Self { future, bell, waker }
+        bell.ring_silently();
+        Self { future, bell }
     }
 }
 
 impl<F> Seldom<F> {
     /// Wakes nobody until it is polled again.
-    pub fn leave(&self) {
-        self.bell.leave();
+    pub fn leave(self: Pin<&mut Self>) {
+        self.project().bell.leave();
     }
 
-    /// The future itself. Whoever changes it sees to it that it wakes whom it did before.
+    /// The future itself. Whoever changes it sees to it that it wakes whom it did before, or is polled after its end.
     pub fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
         self.project().future
     }
@@ -55,7 +53,12 @@ impl<F: Future> Future for Seldom<F> {
         if !this.bell.has_rung() {
             return Poll::Pending;
         }
-        this.future.poll(&mut Context::from_waker(this.waker))
+        let polled = this.future.poll(&mut Context::from_waker(this.bell.waker()));
+        if polled.is_ready() {
+            // It wakes nobody any more. Whoever can use it again, as a timer, has it polled then.
+            this.bell.ring_silently();
+        }
+        polled
     }
 }
 
