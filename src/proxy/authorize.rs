@@ -10,6 +10,7 @@ mod meter;
 mod pieces;
 mod rejection;
 mod resend;
+mod spare;
 mod trailers;
 
 use std::{
@@ -32,7 +33,7 @@ use crate::{
     metrics::Metrics,
     upstream::Body,
 };
-use again::Again;
+use again::{Again, Kept};
 use attempts::{Attempts, Tokens};
 use meter::Meter;
 use resend::Sending;
@@ -111,11 +112,10 @@ where
     } = inbound;
     // What hyper tells of the caller's connection is of no use on the upstream's.
     head.extensions = http::Extensions::new();
-    // A layer above has found it.
-    let entry = exchange.matched().ok_or(ProxyError::Internal)?.entry.clone();
+    let entry = route_of(&exchange)?;
     // Whatever the credential is, and where there is none: the caller's own never goes upstream.
     strip_headers(&mut head.headers, None);
-    let body = trailers::cleaned(body, &entry);
+    let body = trailers::cleaned(body, entry);
 
     let Some(manager) = &entry.manager else {
         let (target, patience) = (entry.target.clone(), entry.token_timeout);
@@ -127,41 +127,50 @@ where
         }
         return Ok(Box::pin(async move {
             let (target, meter) = (&target, context.meter(&exchange));
-            let (again, first) = Again::new(&head, body, false).await?;
+            let (kept, first) = Kept::streaming(body);
+            let (again, request) = Again::first(*head, kept, first, None)?;
             let sending = Sending {
                 target,
                 patience,
                 meter,
             };
-            sending.send(&mut inner, &mut head, &again, first, None).await
+            let answer = sending.begin(&mut inner, request);
+            sending.answer(answer, &mut inner, &again, None).await
         }));
     };
     // Nearly always everything is there: the request is on its way before anybody waits.
     let handle = manager.one_handle();
     let ready = handle.filter(|_| !rewrites_forms(manager)).and_then(Tokens::at_once);
     if let Some(ready) = ready {
-        let (again, first) = Again::streaming(body);
-        let request = again.request(&mut head, first, Some(&ready.injection))?;
-        let answer = attempts(&entry, manager, &context, &exchange)
+        let (kept, first) = Kept::streaming(body);
+        let (again, request) = Again::first(*head, kept, first, Some(&ready.injection))?;
+        let answer = attempts(entry, manager, &context, &exchange)
             .sending()
             .begin(&mut inner, request);
         return Ok(Box::pin(async move {
+            let entry = route_of(&exchange)?;
             let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
             let handle = manager.one_handle().ok_or(ProxyError::Internal)?;
-            attempts(&entry, manager, &context, &exchange)
-                .finish(answer, &mut inner, &mut head, &again, handle, &ready)
+            attempts(entry, manager, &context, &exchange)
+                .finish(answer, &mut inner, &again, handle, &ready)
                 .await
         }));
     }
     Ok(Box::pin(async move {
+        let entry = route_of(&exchange)?;
         let manager = entry.manager.as_ref().ok_or(ProxyError::Internal)?;
         // In a box: a request that waits for a token, as thousands may at once, holds no more than it needs for that.
         let handle = Box::pin(manager.handle(exchange.subject().parts(), entry.token_timeout));
         let handle = context.meter(&exchange).token(handle).await?;
-        attempts(&entry, manager, &context, &exchange)
-            .run(&mut inner, &mut head, body, &handle)
+        attempts(entry, manager, &context, &exchange)
+            .run(&mut inner, head, body, &handle)
             .await
     }))
+}
+
+/// Its route, which a layer above has found.
+fn route_of(exchange: &Exchange) -> Result<&Arc<Entry>, ProxyError> {
+    Ok(&exchange.matched().ok_or(ProxyError::Internal)?.entry)
 }
 
 impl Context {

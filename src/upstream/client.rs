@@ -9,13 +9,9 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header, uri::Scheme};
 use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use tokio::sync::Mutex;
@@ -26,8 +22,9 @@ use super::{
     Body, Settings, SettingsError, UpstreamError,
     connect::{Connector, host_of, speaks_http2},
     line::{self, Line, ended},
+    place::Place,
     pool::{Lent, Pool},
-    slots::{Slot, Slots},
+    slots::Slots,
     upload::Sending,
 };
 
@@ -56,7 +53,7 @@ pub(super) struct Shared {
     speaks_http2: AtomicBool,
     /// Held while a connection is made to an upstream that speaks HTTP/2, of which one is enough.
     opening: Mutex<()>,
-    slots: Slots,
+    pub(super) slots: Slots,
     pub(super) response_timeout: Duration,
 }
 
@@ -116,26 +113,26 @@ impl Client {
         &self,
         request: Request<Body>,
     ) -> impl Future<Output = Result<Response<Body>, UpstreamError>> + Send + use<> {
-        let client = self.clone();
-        let begun = self.0.begin(request).map_err(|request| {
+        let begun = self.begin(request).map_err(|request| {
             let client = self.clone();
             // In a box: few requests come to this, and it is large.
             Box::pin(async move { client.send_over(request, true, None).await })
         });
         async move {
-            let (mut line, slot, answer) = match begun {
+            let (mut line, place, answer) = match begun {
                 Ok(begun) => begun,
                 Err(sent) => return sent.await,
             };
-            let shared = &client.0;
+            let shared = &place.client().0;
             let again = match line.answer(answer).await {
-                Some(Ok(answer)) => return shared.answered(Lent::Http1(line), slot, answer),
+                Some(Ok(answer)) => return place.answered(Lent::Http1(line), answer),
                 Some(Err(mut failure)) => match failure.take_message() {
                     Some(unsent) => {
                         drop(line);
                         let request = unsent.map(|_| Body::default());
+                        let client = place.client().clone();
                         // It has its place: who comes later doesn't come before it.
-                        Box::pin(client.send_over(request, true, Some(slot)))
+                        Box::pin(async move { client.send_over(request, true, Some(place)).await })
                     }
                     None => return Err(shared.failure(true, failure.error())),
                 },
@@ -157,11 +154,14 @@ impl Client {
         &self,
         request: Request<Body>,
         may_reuse: bool,
-        slot: Option<Slot>,
+        place: Option<Place>,
     ) -> Result<Response<Body>, UpstreamError> {
-        let slot = match slot.or_else(|| self.0.slots.at_once()) {
-            Some(slot) => slot,
-            None => Box::pin(self.0.slots.in_line(&self.0.host)).await?,
+        let place = match place.or_else(|| self.place_at_once()) {
+            Some(place) => place,
+            None => {
+                let permit = Box::pin(self.0.slots.in_line(&self.0.host)).await?;
+                Place::new(self, permit)
+            }
         };
         if request.headers().contains_key(header::UPGRADE) {
             return Box::pin(self.0.switch(request)).await;
@@ -197,7 +197,7 @@ impl Client {
                 }
             };
             match sent {
-                Ok(answer) => return self.0.answered(lent, slot, answer),
+                Ok(answer) => return place.answered(lent, answer),
                 Err(mut failure) => match failure.take_message().filter(|_| was_used) {
                     Some(unsent) => request = unsent,
                     None => {
@@ -208,35 +208,33 @@ impl Client {
             }
         }
     }
-}
 
-impl Shared {
+    /// A place, if there is a free one and nobody waits for it.
+    fn place_at_once(&self) -> Option<Place> {
+        Some(Place::new(self, self.0.slots.at_once()?))
+    }
+
     /// Gives a request without a body to a connection that is there, if its turn is now; else it comes back.
     #[expect(clippy::result_large_err, reason = "it is the request, which goes on")]
-    fn begin(&self, request: Request<Body>) -> Result<(Box<Line>, Slot, line::ToCome), Request<Body>> {
+    fn begin(&self, request: Request<Body>) -> Result<(Box<Line>, Place, line::ToCome), Request<Body>> {
         if !request.body().is_end_stream() || request.headers().contains_key(header::UPGRADE) {
             return Err(request);
         }
-        let Some(slot) = self.slots.at_once() else {
+        let Some(place) = self.place_at_once() else {
             return Err(request);
         };
-        let Some(mut line) = self.pool.take_http1() else {
+        let Some(mut line) = self.0.pool.take_http1() else {
             return Err(request);
         };
         let mut request = request.map(|_| Sending::Nothing);
         *request.version_mut() = Version::HTTP_11;
-        self.address(&mut request, false);
-        let answer = line.begin(request, self.response_timeout);
-        Ok((line, slot, answer))
+        self.0.address(&mut request, false);
+        let answer = line.begin(request, self.0.response_timeout);
+        Ok((line, place, answer))
     }
+}
 
-    fn answered(&self, lent: Lent, slot: Slot, answer: Response<Incoming>) -> Result<Response<Body>, UpstreamError> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(self.switched_unasked());
-        }
-        Ok(answer.map(|body| self.pool.until_read(lent, slot, body).boxed_unsync()))
-    }
-
+impl Shared {
     fn is_plain(&self) -> bool {
         self.origin.scheme() != Some(&Scheme::HTTPS)
     }
@@ -301,8 +299,10 @@ impl Shared {
     pub(super) fn address(&self, request: &mut Request<Sending>, is_http2: bool) {
         let (scheme, authority) = match is_http2 {
             false => {
-                let authority = || self.authority.clone();
-                request.headers_mut().entry(header::HOST).or_insert_with(authority);
+                // Nearly always it is there.
+                if !request.headers().contains_key(header::HOST) {
+                    request.headers_mut().insert(header::HOST, self.authority.clone());
+                }
                 (None, None)
             }
             true => {

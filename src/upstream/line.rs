@@ -57,13 +57,8 @@ struct Owned {
 }
 
 impl Owned {
-    fn poll(&mut self, context: &Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.bell.listen(context);
-        self.poll_at_rest()
-    }
-
-    /// The same, with nobody to be woken.
-    fn poll_at_rest(&mut self) -> Poll<Result<(), hyper::Error>> {
+    /// Moves on; whom its bell wakes is told when there is more to do.
+    fn poll(&mut self) -> Poll<Result<(), hyper::Error>> {
         Pin::new(&mut self.connection).poll(&mut Context::from_waker(self.bell.waker()))
     }
 }
@@ -95,12 +90,7 @@ impl Line {
 
     /// Whether its server has kept it open; looks at what has come, unlike [`is_closed`](Self::is_closed).
     pub(super) fn is_open(&mut self) -> bool {
-        if let Driver::Owner(owned) = &mut self.driver
-            && let Poll::Ready(how) = owned.poll_at_rest()
-        {
-            ended(how);
-            self.driver = Driver::Ended;
-        }
+        self.driver.poll_at_rest();
         !self.sender.is_closed()
     }
 
@@ -183,13 +173,16 @@ impl Line {
         let Driver::Owner(owned) = &mut self.driver else {
             return body.poll_frame(context);
         };
-        // What has come already; if there is nothing, this asks the connection for more. Either way it is polled again
-        // before anybody waits, so it need not wake this task.
+        // What has come already; if there is nothing, this asks the connection for more, which is there mostly. Either way
+        // it is polled again before anybody waits, so it need not wake this task.
         owned.bell.leave();
         let nobody = &mut Context::from_waker(Waker::noop());
-        match body.as_mut().poll_frame(nobody) {
-            Poll::Pending => {}
-            frame => return frame,
+        if let frame @ Poll::Ready(_) = body.as_mut().poll_frame(nobody) {
+            return frame;
+        }
+        self.driver.poll_at_rest();
+        if let frame @ Poll::Ready(_) = body.as_mut().poll_frame(nobody) {
+            return frame;
         }
         match self.driver.poll(context) {
             true => body.poll_frame(nobody),
@@ -199,10 +192,18 @@ impl Line {
 }
 
 impl Driver {
-    /// Moves the connection on, where that is its owner's part; whether it is.
+    /// Moves the connection on, where that is its owner's part, and has this task woken for more; whether it is.
     fn poll(&mut self, context: &Context<'_>) -> bool {
+        if let Self::Owner(owned) = self {
+            owned.bell.listen(context);
+        }
+        self.poll_at_rest()
+    }
+
+    /// The same, with nobody to be woken who wasn't before.
+    fn poll_at_rest(&mut self) -> bool {
         let Self::Owner(owned) = self else { return false };
-        if let Poll::Ready(how) = owned.poll(context) {
+        if let Poll::Ready(how) = owned.poll() {
             ended(how);
             *self = Self::Ended;
         }

@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod line;
 mod one_write;
+mod place;
 mod pool;
 mod probe;
 mod seldom;

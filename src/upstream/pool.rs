@@ -19,7 +19,7 @@ use hyper::{
     client::conn::{TrySendError, http2},
 };
 
-use super::{BoxError, line::Line, slots::Slot, upload::Sending};
+use super::{BoxError, line::Line, place::Place, upload::Sending};
 
 /// Unused connections are looked at so often.
 const ROUND: Duration = Duration::from_secs(15);
@@ -36,8 +36,8 @@ const MOST_ROUNDS: u32 = 40;
 /// is too small for its callers pays a handshake for every request.
 const MOST_IDLE: usize = 1024;
 
-/// The unused connections of one upstream. Clones share them; when the last clone is gone, they are closed.
-#[derive(Clone, Default)]
+/// The unused connections of one upstream, which are closed when it is dropped.
+#[derive(Default)]
 pub(super) struct Pool(Arc<Mutex<State>>);
 
 #[derive(Default)]
@@ -177,21 +177,6 @@ impl Pool {
             tokio::spawn(sweep(Arc::downgrade(&self.0)));
         }
     }
-
-    /// The answer's body, at whose end the connection is given back.
-    pub(super) fn until_read(&self, lent: Lent, slot: Slot, body: Incoming) -> Answer {
-        let lent = match lent {
-            Lent::Http1(line) => Some((self.clone(), line)),
-            Lent::Http2(_) => None,
-        };
-        let mut answer = Answer {
-            body,
-            lent,
-            slot: Some(slot),
-        };
-        answer.give_back_at_end();
-        answer
-    }
 }
 
 impl State {
@@ -240,24 +225,40 @@ async fn sweep(pool: Weak<Mutex<State>>) {
 /// An answer's body, whose connection goes back to the pool when it ends, and is closed when it is dropped before that.
 pub(super) struct Answer {
     body: Incoming,
-    lent: Option<(Pool, Box<Line>)>,
+    /// Nothing where others use it too.
+    line: Option<Box<Line>>,
     /// Kept for as long as something may still come.
-    slot: Option<Slot>,
+    place: Option<Place>,
 }
 
 impl Answer {
+    /// The body of what was answered over this connection.
+    pub(super) fn new(body: Incoming, lent: Lent, place: Place) -> Self {
+        let mut answer = Self {
+            body,
+            line: match lent {
+                Lent::Http1(line) => Some(line),
+                Lent::Http2(_) => None,
+            },
+            place: Some(place),
+        };
+        answer.give_back_at_end();
+        answer
+    }
+
     fn give_back_at_end(&mut self) {
         if self.body.is_end_stream() {
             self.give_back();
         }
     }
 
-    /// The connection first: whoever has waited for the slot finds it in the pool.
+    /// The connection first: whoever has waited for the place finds it in the pool.
     fn give_back(&mut self) {
-        if let Some((pool, line)) = self.lent.take() {
-            pool.give_back(line);
+        if let Some(place) = self.place.take()
+            && let Some(line) = self.line.take()
+        {
+            place.pool().give_back(line);
         }
-        self.slot = None;
     }
 }
 
@@ -267,8 +268,8 @@ impl http_body::Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let frame = match &mut this.lent {
-            Some((_, line)) => line.poll_frame(&mut this.body, context),
+        let frame = match &mut this.line {
+            Some(line) => line.poll_frame(&mut this.body, context),
             None => Pin::new(&mut this.body).poll_frame(context),
         };
         match &frame {
@@ -276,8 +277,8 @@ impl http_body::Body for Answer {
             Poll::Ready(Some(Ok(_))) => self.give_back_at_end(),
             Poll::Ready(None) => self.give_back(),
             Poll::Ready(Some(Err(_))) => {
-                self.lent = None;
-                self.slot = None;
+                self.line = None;
+                self.place = None;
             }
         }
         frame.map_err(Into::into)

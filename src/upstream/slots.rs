@@ -4,14 +4,11 @@
 //! hangs would open connections until the process has no descriptors left, and that is everybody's trouble.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::UpstreamError;
 
@@ -44,12 +41,9 @@ impl Default for Room {
     }
 }
 
-/// A request's place, free again when it is dropped.
-pub(super) type Slot = OwnedSemaphorePermit;
-
 /// The places of one upstream.
 pub(super) struct Slots {
-    free: Arc<Semaphore>,
+    free: Semaphore,
     waiting: AtomicUsize,
     room: Room,
 }
@@ -66,7 +60,7 @@ impl Drop for Waiting<'_> {
 impl Slots {
     pub(super) fn new(room: &Room) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(room.concurrency.min(Room::MOST))),
+            free: Semaphore::new(room.concurrency.min(Room::MOST)),
             waiting: AtomicUsize::new(0),
             room: *room,
         }
@@ -80,12 +74,17 @@ impl Slots {
     }
 
     /// A place, if there is a free one and nobody waits for it.
-    pub(super) fn at_once(&self) -> Option<Slot> {
-        self.free.clone().try_acquire_owned().ok()
+    pub(super) fn at_once(&self) -> Option<SemaphorePermit<'_>> {
+        self.free.try_acquire().ok()
+    }
+
+    /// One that was kept longer than its permit is free again.
+    pub(super) fn leave(&self) {
+        self.free.add_permits(1);
     }
 
     /// A place, once it is this one's turn.
-    pub(super) async fn in_line(&self, host: &str) -> Result<Slot, UpstreamError> {
+    pub(super) async fn in_line(&self, host: &str) -> Result<SemaphorePermit<'_>, UpstreamError> {
         let Room {
             concurrency,
             queue,
@@ -102,8 +101,8 @@ impl Slots {
                 "{concurrency} requests are under way (limits.concurrency), and {queue} more wait (limits.queue)"
             )));
         }
-        match tokio::time::timeout(queue_timeout, self.free.clone().acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(slot),
+        match tokio::time::timeout(queue_timeout, self.free.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
             // Nobody closes the semaphore, so this is the time limit.
             _ => Err(overloaded(format!(
                 "{concurrency} requests are under way (limits.concurrency), and this one has waited for {} ms \

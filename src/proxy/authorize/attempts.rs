@@ -7,7 +7,7 @@ use tower::{Service, ServiceExt};
 
 use super::{
     REPLAYED_HEADER,
-    again::Again,
+    again::{Again, Kept},
     meter::Meter,
     rejection::{self, Verdict},
     resend::Sending,
@@ -89,7 +89,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     pub(super) async fn run<S, T>(
         &self,
         inner: &mut S,
-        parts: &mut Parts,
+        head: Box<Parts>,
         body: Body,
         tokens: &T,
     ) -> Result<Response<Body>, ProxyError>
@@ -98,14 +98,14 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         T: Tokens,
     {
         // The body first: a slow form must not make the token old.
-        let (again, first) = Again::new(parts, body, self.rewrites_forms).await?;
+        let (kept, first) = Kept::new(&head, body, self.rewrites_forms).await?;
         let ready = match tokens.at_once() {
             Some(ready) => ready,
             None => self.meter.token(Box::pin(tokens.token(self.patience))).await?,
         };
-        let request = again.request(parts, first, Some(&ready.injection))?;
+        let (again, request) = Again::first(*head, kept, first, Some(&ready.injection))?;
         let answer = self.sending().begin(inner, request);
-        self.finish(answer, inner, parts, &again, tokens, &ready).await
+        self.finish(answer, inner, &again, tokens, &ready).await
     }
 
     /// What comes of a first attempt that was sent with `ready`, and of a second one if that is rejected.
@@ -113,7 +113,6 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         &self,
         answer: Answer,
         inner: &mut S,
-        parts: &mut Parts,
         again: &Again,
         tokens: &T,
         ready: &Ready,
@@ -124,20 +123,19 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
     {
         let sending = self.sending();
         let injection = Some(&ready.injection);
-        let response = sending.answer(answer, inner, parts, again, injection).await?;
+        let response = sending.answer(answer, inner, again, injection).await?;
         if rejection::at_a_glance(&response, self.signs) == Some(Verdict::Silent) {
             note_success(tokens, ready, &response);
             return Ok(response);
         }
         // In a box: few requests come to this.
-        Box::pin(self.replay(inner, parts, again, tokens, ready, response)).await
+        Box::pin(self.replay(inner, again, tokens, ready, response)).await
     }
 
     /// What comes of this answer to the first attempt: if it is a rejection, the second attempt, where there can be one.
     async fn replay<S>(
         &self,
         inner: &mut S,
-        parts: &mut Parts,
         again: &Again,
         tokens: &impl Tokens,
         ready: &Ready,
@@ -151,7 +149,7 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
             note_success(tokens, ready, &response);
             return Ok(response);
         }
-        let may_replay = verdict == Verdict::Unauthorized || parts.method.is_idempotent();
+        let may_replay = verdict == Verdict::Unauthorized || again.method().is_idempotent();
         // The token is renewed even if this request can't be sent again: the next one is better off.
         let whole = async {
             let body = may_replay.then(|| tokio::time::timeout(self.patience, again.body()));
@@ -183,10 +181,9 @@ impl<R: Fn() + Send + Sync> Attempts<'_, R> {
         drop(response);
 
         (self.on_replay)();
-        let response = self
-            .sending()
-            .send(inner.ready().await?, parts, again, body, Some(&later.injection))
-            .await?;
+        let (sending, injection) = (self.sending(), Some(&later.injection));
+        let answer = sending.begin(inner.ready().await?, again.request(body, injection)?);
+        let response = sending.answer(answer, inner, again, injection).await?;
         let (response, verdict) = rejection::judge(response, self.signs, self.patience).await;
         if verdict == Verdict::Silent {
             note_success(tokens, &later, &response);

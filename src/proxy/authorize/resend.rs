@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response, request::Parts};
+use http::{Request, Response};
 use tower::{Service, ServiceExt};
 
 use super::{again::Again, meter::Meter};
@@ -31,22 +31,6 @@ pub(super) struct Sending<'a> {
 }
 
 impl Sending<'_> {
-    /// Sends it; `inner` is ready for the first attempt.
-    pub(super) async fn send<S>(
-        &self,
-        inner: &mut S,
-        parts: &mut Parts,
-        again: &Again,
-        body: Body,
-        injection: Option<&Injection>,
-    ) -> Result<Response<Body>, ProxyError>
-    where
-        S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
-    {
-        let answer = self.begin(inner, again.request(parts, body, injection)?);
-        self.answer(answer, inner, parts, again, injection).await
-    }
-
     /// The first attempt, without waiting for its [`answer`](Self::answer); `inner` is ready for it.
     pub(super) fn begin<S>(&self, inner: &mut S, request: Request<Body>) -> Answer
     where
@@ -61,7 +45,6 @@ impl Sending<'_> {
         &self,
         answer: Answer,
         inner: &mut S,
-        parts: &mut Parts,
         again: &Again,
         injection: Option<&Injection>,
     ) -> Result<Response<Body>, ProxyError>
@@ -70,7 +53,7 @@ impl Sending<'_> {
     {
         match self.meter.upstream(answer).await {
             // In a box: few requests come to this.
-            Err(ProxyError::Upstream(error)) => Box::pin(self.send_on(inner, parts, again, injection, error)).await,
+            Err(ProxyError::Upstream(error)) => Box::pin(self.send_on(inner, again, injection, error)).await,
             answered => answered,
         }
     }
@@ -78,7 +61,6 @@ impl Sending<'_> {
     async fn send_on<S>(
         &self,
         inner: &mut S,
-        parts: &mut Parts,
         again: &Again,
         injection: Option<&Injection>,
         mut error: UpstreamError,
@@ -86,7 +68,7 @@ impl Sending<'_> {
     where
         S: Service<Outbound, Response = Response<Body>, Error = ProxyError, Future = Answer> + Send,
     {
-        let mut tries = Tries::new(&self.target.limits.retries, parts.method.is_idempotent());
+        let mut tries = Tries::new(&self.target.limits.retries, again.method().is_idempotent());
         loop {
             let Some(pause) = tries.next(&error) else {
                 return Err(error.into());
@@ -98,7 +80,7 @@ impl Sending<'_> {
                 tokio::time::sleep(pause).await;
             }
             tracing::debug!(upstream = self.target.name.as_str(), %error, "a request is sent once more");
-            let request = again.request(parts, body, injection)?;
+            let request = again.request(body, injection)?;
             let answer = inner.ready().await?.call(self.outbound(request, true));
             match self.meter.upstream(answer).await {
                 Err(ProxyError::Upstream(next)) => error = next,

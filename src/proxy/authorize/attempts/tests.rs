@@ -119,13 +119,13 @@ async fn outcome(script: &Script, good: &[&str], refusal: u16, method: Method, b
             replays.fetch_add(1, Ordering::Relaxed);
         },
     };
-    let (mut parts, body) = Request::builder()
+    let (parts, body) = Request::builder()
         .method(method)
         .uri("https://api.example/")
         .body(body)
         .unwrap()
         .into_parts();
-    let answer = plan.run(&mut upstream, &mut parts, body, script).await;
+    let answer = plan.run(&mut upstream, Box::new(parts), body, script).await;
     drop(upstream);
     let attempts = attempts.lock().unwrap().clone();
     Outcome {
@@ -244,9 +244,9 @@ async fn an_early_401_reads_the_body_on_and_sends_it_whole() {
         },
         on_replay: || (),
     };
-    let (mut parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
+    let (parts, body) = Request::post("https://api.example/").body(body).unwrap().into_parts();
     let script = Script::renewing([Ok(Some(token(2)))]);
-    let answer = plan.run(&mut upstream, &mut parts, body, &script).await.unwrap();
+    let answer = plan.run(&mut upstream, Box::new(parts), body, &script).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(*seen.lock().unwrap(), ["ab"]);
 }
@@ -285,9 +285,9 @@ async fn with_form(method: Method, headers: &[(&'static str, &str)], text: &'sta
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
-    let (mut parts, ()) = request.into_parts();
-    let (again, body) = Again::new(&parts, fixtures::body(text), true).await?;
-    let request = again.request(&mut parts, body, Some(&form_injection()))?;
+    let (parts, ()) = request.into_parts();
+    let (kept, body) = Kept::new(&parts, fixtures::body(text), true).await?;
+    let (_, request) = Again::first(parts, kept, body, Some(&form_injection()))?;
     let length = request.headers().get("content-length").cloned();
     let uri = request.uri().clone();
     let text = request.into_body().collect().await.unwrap().to_bytes();
@@ -365,7 +365,7 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(stream, service));
         }
     });
-    let (mut parts, ()) = Request::post("/").body(()).unwrap().into_parts();
+    let (parts, ()) = Request::post("/").body(()).unwrap().into_parts();
     let plan = Attempts {
         target: &Arc::new(fixtures::target_at(http::uri::Scheme::HTTP, &address.to_string(), "")),
         patience: Duration::from_secs(3600),
@@ -379,7 +379,7 @@ async fn a_replay_over_real_connections_sends_what_both_of_them_read() {
     };
     let script = Script::renewing([Ok(Some(token(2)))]);
     let answer = plan
-        .run(&mut crate::proxy::forward::Forward, &mut parts, body, &script)
+        .run(&mut crate::proxy::forward::Forward, Box::new(parts), body, &script)
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
