@@ -81,7 +81,7 @@ pub(super) struct AccessLines {
 impl AccessLines {
     pub(super) fn new(clock: Clock, lines: Lines, control: Control) -> Self {
         Self {
-            stamp: Stamp::new(clock),
+            stamp: Stamp(clock),
             lines,
             control,
         }

@@ -10,10 +10,10 @@ pub mod filter;
 pub mod writer;
 
 use std::{
+    cell::RefCell,
     fs::OpenOptions,
     io::{self, IsTerminal},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
 };
 
 use tracing_subscriber::{
@@ -122,7 +122,7 @@ where
 {
     let fmt = || {
         tracing_subscriber::fmt::layer()
-            .with_timer(Stamp::new(clock.clone()))
+            .with_timer(Stamp(clock.clone()))
             .with_writer(lines.clone())
     };
     match format {
@@ -139,29 +139,24 @@ where
 }
 
 /// RFC 3339, in UTC, to the millisecond, read from the program's clock.
-struct Stamp {
-    clock: Clock,
+struct Stamp(Clock);
+
+thread_local! {
     /// The last second that was written, and its text up to the point: a busy proxy's lines share it.
-    second: Mutex<(u64, String)>,
+    static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
 impl Stamp {
-    fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            second: Mutex::default(),
-        }
-    }
-
     fn write(&self, text: &mut String) {
-        let wall = self.clock.wall();
-        let mut last = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0 != wall / 1000 || last.1.is_empty() {
-            let stamp = jiff::Timestamp::from_second((wall / 1000) as i64).unwrap_or_default();
-            let second = format!("{stamp:.0}");
-            *last = (wall / 1000, second.trim_end_matches('Z').to_owned());
-        }
-        text.push_str(&last.1);
+        let wall = self.0.wall();
+        SECOND.with_borrow_mut(|last| {
+            if last.0 != wall / 1000 || last.1.is_empty() {
+                let stamp = jiff::Timestamp::from_second((wall / 1000) as i64).unwrap_or_default();
+                let second = format!("{stamp:.0}");
+                *last = (wall / 1000, second.trim_end_matches('Z').to_owned());
+            }
+            text.push_str(&last.1);
+        });
         text.push('.');
         access::push_three_digits(text, wall % 1000);
         text.push('Z');

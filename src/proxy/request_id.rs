@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header::Entry};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -138,8 +139,8 @@ impl FreshIds {
                 *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xF];
             }
         }
-        // Hexadecimal digits can stand in a header.
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+        // Shared by the request, its line and its answer. Hexadecimal digits can stand in a header.
+        HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("-"))
     }
 }
 

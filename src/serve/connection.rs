@@ -40,8 +40,8 @@ use crate::{proxy::Connection, upstream::Seldom};
 pub struct Options {
     /// How long a new connection may say nothing.
     pub first_byte_timeout: Duration,
-    /// How long a request's head may take. hyper's timer runs while a kept-alive connection waits for its next
-    /// request too, so this is also how long one may be idle.
+    /// How long a request's head may take; it is cut off then, or up to a quarter of that later. A kept-alive connection
+    /// that waits for its next request counts too, so this is also how long one may be idle.
     pub header_timeout: Duration,
     /// Send header names in title case, and keep the case of those that pass through.
     pub title_case_headers: bool,
@@ -77,10 +77,10 @@ const MOST_BUFFERED: usize = 128 * 1024;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Options {
-    fn http1(&self) -> http1::Builder {
+    fn http1(&self, timer: HeadTimer) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
-            .timer(HeadTimer::new())
+            .timer(timer)
             .header_read_timeout(self.header_timeout)
             .max_buf_size(MOST_BUFFERED)
             .title_case_headers(self.title_case_headers)
@@ -198,17 +198,30 @@ where
     let ended = match version {
         Version::Http1 => {
             let stream = TokioIo::new(stream);
-            let mut connection = pin!(options.http1().serve_connection(stream, service).with_upgrades());
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                () = Seldom::new(drain.started()) => match timeout(LAST_REQUEST, connection.as_mut()).await {
+            let timer = HeadTimer::new();
+            let mut too_slow = pin!(Seldom::new(timer.clone().expired(options.header_timeout)));
+            let mut connection = pin!(options.http1(timer).serve_connection(stream, service).with_upgrades());
+            let finished = async {
+                tokio::select! {
+                    biased;
+                    ended = connection.as_mut() => return ended,
+                    () = Seldom::new(drain.started()) => {}
+                }
+                match timeout(LAST_REQUEST, connection.as_mut()).await {
                     Ok(ended) => ended,
                     Err(_) => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
                     }
-                },
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = finished => ended,
+                () = too_slow.as_mut() => {
+                    tracing::debug!("a client took too long for a request's head");
+                    Ok(())
+                }
             }
         }
         Version::Http2 => {
