@@ -168,15 +168,14 @@ fn crash_during_a_spend(stage: &Stage, yaml: &str) {
 
 /// Between two steps of the clock while a lease runs out, and afterwards, when things are done that the caller waits for:
 /// the clock must not run away from what a busy machine does.
-const PACES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
+const PACES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 
 /// After the crash, a caller waits at the next bearerd while the dead one's lease runs out.
 async fn wait_out_the_lease(stage: &Stage, bearerd: &Bearerd) -> String {
     let client = bearerd.client.clone();
     let caller = tokio::spawn(async move { client.get(PATIENT).await });
-    let has_begun = || caller.is_finished() || bearerd.status().state != "idle";
-    eventually("the caller has asked", has_begun).await;
-    // Leases are of sixty seconds; what comes after them takes a few more.
+    // Leases are of sixty seconds; what comes after them takes a few more. Nothing tells for sure that the caller has asked:
+    // while the lease is waited for, the credential looks as if nobody had.
     for step in 0..260 {
         stage.clock.advance(Duration::from_millis(500));
         tokio::task::yield_now().await;
