@@ -142,7 +142,7 @@ where
 struct Stamp(Clock);
 
 thread_local! {
-    /// The last second that was written, and its text up to the point: a busy proxy's lines share it.
+    /// The last second that was written, and its text up to the point: the lines of a busy thread share it.
     static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 

@@ -2,7 +2,7 @@
 //!
 //! hyper asks for a timer with each request, and drops it once the head is there. Nearly always it is there soon: so what
 //! hyper is given only says that a head is being waited for, and one timer for the connection's life looks at that from
-//! time to time.
+//! time to time. That it is dropped with each head is held by tests of whole connections.
 
 use std::{
     future::Future,
@@ -61,6 +61,11 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
         self.sleep(Duration::ZERO)
+    }
+
+    /// One more head, with a timer that hyper has kept.
+    fn reset(&self, _: &mut Pin<Box<dyn Sleep>>, _: Instant) {
+        self.wait.store(1, Ordering::Relaxed);
     }
 
     fn now(&self) -> Instant {

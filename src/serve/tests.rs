@@ -294,3 +294,34 @@ async fn a_client_that_says_nothing_is_hung_up_on() {
     slow.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
     read_all(slow).await;
 }
+
+#[tokio::test]
+async fn a_request_takes_as_long_as_it_takes_and_the_connection_is_closed_after_it() {
+    let bound = loopback().await;
+    let address = bound.tcp_address().unwrap();
+    let header_timeout = std::time::Duration::from_millis(40);
+    let options = Options {
+        header_timeout,
+        ..Options::default()
+    };
+    // Longer than any head may take.
+    let services = move |connection: Connection| {
+        service_fn(move |request: Request<Incoming>| {
+            let connection = connection.clone();
+            async move {
+                if request.uri() == "/slow" {
+                    tokio::time::sleep(5 * header_timeout).await;
+                }
+                echo(request.version(), connection).await
+            }
+        })
+    };
+    let (_switch, drain) = Switch::new();
+    let _server = tokio::spawn(serve(bound, services, options, drain));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let requests = ["/", "/slow", "/", "/slow"].map(|path| format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"));
+    stream.write_all(requests.concat().as_bytes()).await.unwrap();
+    // To its end, which nobody asked for.
+    let text = read_all(stream).await;
+    assert_eq!(text.matches("HTTP/1.1 true").count(), 4, "{text}");
+}

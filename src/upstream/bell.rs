@@ -45,14 +45,12 @@ impl Bell {
     /// Wakes this task from now on, in place of whichever was woken before.
     pub(super) fn listen(&mut self, context: &Context<'_>) {
         let task = context.waker();
-        let (data, table) = (task.data().addr(), task.vtable());
+        let is = |known: (usize, &_)| known.0 == task.data().addr() && ptr::eq(known.1, task.vtable());
         // The rope keeps the one that is there, so none that came later can be at its address.
-        if self
-            .listener
-            .is_none_or(|known| known.0 != data || !ptr::eq(known.1, table))
-        {
-            self.listener = Some((data, table));
-            let _before = self.rope.task().replace(task.clone());
+        if !self.listener.is_some_and(is) {
+            let kept = task.clone();
+            self.listener = Some((kept.data().addr(), kept.vtable()));
+            let _before = self.rope.task().replace(kept);
         }
     }
 

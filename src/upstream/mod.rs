@@ -33,7 +33,6 @@ pub use one_write::OneWrite;
 pub use probe::{Seen, SeenTls, probe};
 pub use seldom::Seldom;
 pub use slots::Room;
-pub use timer::Timer;
 pub use tunnel::Proxy;
 
 use std::time::Duration;

@@ -33,12 +33,13 @@ impl<F> Seldom<F> {
 
 impl<F> Seldom<F> {
     /// Wakes nobody until it is polled again.
-    pub fn leave(self: Pin<&mut Self>) {
+    pub(super) fn leave(self: Pin<&mut Self>) {
         self.project().bell.leave();
     }
 
-    /// The future itself. Whoever changes it sees to it that it wakes whom it did before, or is polled after its end.
-    pub fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
+    /// The future itself. Whoever changes it sees to it that it still wakes whom it did before; after its end it is polled
+    /// again anyway.
+    pub(super) fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
         self.project().future
     }
 }
@@ -55,7 +56,7 @@ impl<F: Future> Future for Seldom<F> {
         }
         let polled = this.future.poll(&mut Context::from_waker(this.bell.waker()));
         if polled.is_ready() {
-            // It wakes nobody any more. Whoever can use it again, as a timer, has it polled then.
+            // It wakes nobody any more. Whoever polls on has a future that can be used again, as a timer.
             this.bell.ring_silently();
         }
         polled

@@ -78,7 +78,7 @@ impl Slots {
         self.free.try_acquire().ok()
     }
 
-    /// One that was kept longer than its permit is free again.
+    /// A place whose permit was forgotten is free again.
     pub(super) fn leave(&self) {
         self.free.add_permits(1);
     }

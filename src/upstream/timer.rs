@@ -14,14 +14,14 @@ use super::seldom::Seldom;
 /// A future that ends at its deadline. Putting that off is noted, and seen to when the timer fires: so it costs no look at
 /// the runtime's timers.
 #[derive(Debug)]
-pub struct Timer {
+pub(super) struct Timer {
     sleep: Pin<Box<Seldom<Sleep>>>,
     deadline: Instant,
 }
 
 impl Timer {
     /// One that ends after so long.
-    pub fn after(wait: Duration) -> Self {
+    pub(super) fn after(wait: Duration) -> Self {
         let sleep = tokio::time::sleep(wait);
         Self {
             deadline: sleep.deadline(),
@@ -30,7 +30,7 @@ impl Timer {
     }
 
     /// It ends then, whatever it was set to, and whether or not it has ended before.
-    pub fn set(&mut self, deadline: Instant) {
+    pub(super) fn set(&mut self, deadline: Instant) {
         self.deadline = deadline;
         let mut sleep = self.sleep.as_mut().future();
         if deadline < sleep.deadline() {
@@ -39,7 +39,7 @@ impl Timer {
     }
 
     /// Wakes nobody until it is polled again.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.sleep.as_mut().leave();
     }
 }

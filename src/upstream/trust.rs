@@ -1,7 +1,8 @@
 //! Whom a client trusts: the authorities that its settings name, and the platform's.
 //!
 //! Reading the platform's hundred and more certificates is most of what a start takes. So they are read once for all
-//! clients, and not before a server shows a certificate that the named authorities don't vouch for.
+//! clients; and, for those that name authorities, not before a server shows a certificate that these don't vouch for. Its
+//! handshake then waits some milliseconds for the disk, and whatever else the thread has to do waits too: once.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -19,7 +20,8 @@ use rustls_platform_verifier::Verifier;
 /// What the platform trusts, while anybody trusts it.
 static PLATFORM: Mutex<Weak<Verifier>> = Mutex::new(Weak::new());
 
-/// The platform's verifier, shared by all who trust it. Once those are gone, as after a reload, it is read anew.
+/// The platform's verifier, shared by all who trust it. Its authorities are read again when the last of those is gone;
+/// while bearerd goes on with the same upstreams, changes there want a restart.
 ///
 /// # Errors
 /// It has no certificate authorities, as a small container.
@@ -38,8 +40,9 @@ pub(super) fn platform(provider: Arc<CryptoProvider>) -> Result<Arc<Verifier>, E
 pub(super) struct Named {
     named: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
-    /// `None` where it has none.
-    platform: OnceLock<Option<Arc<Verifier>>>,
+    /// Once it could be read. A process without descriptors to spare, or a bundle that is just being replaced, must not
+    /// be remembered.
+    platform: OnceLock<Arc<Verifier>>,
 }
 
 /// Those in use, each with the authorities it trusts besides the platform's.
@@ -74,6 +77,16 @@ impl Named {
             platform: OnceLock::new(),
         })
     }
+
+    fn platform(&self) -> Result<&Arc<Verifier>, Error> {
+        match self.platform.get() {
+            Some(platform) => Ok(platform),
+            None => {
+                let read = platform(self.provider.clone())?;
+                Ok(self.platform.get_or_init(|| read))
+            }
+        }
+    }
 }
 
 impl ServerCertVerifier for Named {
@@ -92,14 +105,18 @@ impl ServerCertVerifier for Named {
             Ok(verified) => return Ok(verified),
             Err(refused) => refused,
         };
-        match self.platform.get_or_init(|| platform(self.provider.clone()).ok()) {
-            None => Err(refused),
-            // What the named authorities say of one of theirs is what helps.
-            Some(platform) => of(&**platform).map_err(|error| match error {
-                Error::InvalidCertificate(CertificateError::UnknownIssuer) => refused,
-                error => error,
-            }),
-        }
+        let platform = match self.platform() {
+            Ok(platform) => platform,
+            Err(error) => {
+                tracing::debug!(%error, "the platform's certificate authorities can't be read");
+                return Err(refused);
+            }
+        };
+        // What the named authorities say of one of theirs is what helps.
+        of(&**platform).map_err(|error| match error {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => refused,
+            error => error,
+        })
     }
 
     fn verify_tls12_signature(
@@ -163,7 +180,7 @@ mod tests {
         assert!(named.platform.get().is_none(), "nobody needed it");
 
         let platform = Verifier::new_with_extra_roots([public.der()], provider.clone()).unwrap();
-        named.platform.set(Some(Arc::new(platform))).unwrap();
+        named.platform.set(Arc::new(platform)).unwrap();
         assert!(verify(&public, "localhost").is_ok());
         assert!(is(verify(&unknown, "localhost"), CertificateError::UnknownIssuer));
         // Of both, the one that knows the issuer says what is wrong.
