@@ -100,18 +100,17 @@ impl AccessLines {
             json.clear();
             json.push_str("{\"timestamp\":\"");
             self.stamp.write(json);
-            json.push_str("\",\"level\":\"INFO\"");
-            push_plain(json, ",\"listener\":\"", Some(line.listener));
-            push_plain(json, ",\"caller\":\"", line.caller);
-            push_plain(json, ",\"method\":\"", Some(line.method));
+            // Each text is ended by what comes next.
+            push_plain(json, "\",\"level\":\"INFO\",\"listener\":\"", Some(line.listener));
+            push_plain(json, "\",\"caller\":\"", line.caller);
+            push_plain(json, "\",\"method\":\"", Some(line.method));
             if let Some(path) = line.path {
-                json.push_str(",\"path\":\"");
+                json.push_str("\",\"path\":\"");
                 push_escaped(json, path);
-                json.push('"');
             }
-            push_plain(json, ",\"route\":\"", line.route);
-            push_plain(json, ",\"upstream\":\"", line.upstream);
-            json.push_str(",\"status\":");
+            push_plain(json, "\",\"route\":\"", line.route);
+            push_plain(json, "\",\"upstream\":\"", line.upstream);
+            json.push_str("\",\"status\":");
             json.push_str(itoa::Buffer::new().format(line.status));
             if let Some((code, detail)) = line.error {
                 json.push_str(",\"code\":\"");
@@ -131,8 +130,7 @@ impl AccessLines {
                 false => ",\"replayed\":false,\"request_id\":\"",
             });
             push_escaped(json, line.request_id);
-            json.push_str("\",\"target\":\"");
-            json.push_str(ACCESS);
+            push_plain(json, "\",\"target\":\"", Some(ACCESS));
             json.push_str("\"}");
             // Line breaks in it are escaped already.
             self.lines.push_lazily(json.as_bytes());
@@ -146,12 +144,11 @@ pub(super) fn push_three_digits(line: &mut String, number: u64) {
     line.extend([digit(100), digit(10), digit(1)]);
 }
 
-/// Appends a field whose text is plain: a name of the config, or a method (RFC 9110 §5.6.2).
+/// Begins a field whose text is plain: a name of the config, or a method (RFC 9110 §5.6.2).
 fn push_plain(json: &mut String, field: &str, text: Option<&str>) {
     if let Some(text) = text {
         json.push_str(field);
         json.push_str(text);
-        json.push('"');
     }
 }
 

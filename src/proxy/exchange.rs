@@ -52,12 +52,21 @@ impl<B> Inbound<B> {
     /// A request that came on this connection.
     pub fn new(request: Request<B>, connection: Option<Arc<Connection>>) -> Self {
         let (head, body) = request.into_parts();
+        // Field by field: it is large to be made twice.
         let exchange = Exchange {
             connection,
             method: head.method.clone(),
             uri: head.uri.clone(),
             fields: Fields::of(&head.headers),
-            ..Exchange::default()
+            id: OnceLock::new(),
+            caller: OnceLock::new(),
+            upgrade: OnceLock::new(),
+            matched: OnceLock::new(),
+            subject: OnceLock::new(),
+            may_tell_path: AtomicBool::new(false),
+            was_replayed: AtomicBool::new(false),
+            upstream: AtomicU64::new(0),
+            token: AtomicU64::new(0),
         };
         Self {
             head: Box::new(head),

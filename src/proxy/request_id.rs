@@ -16,7 +16,7 @@ use http::{HeaderName, HeaderValue, Response, header::Entry};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::{Exchange, Inbound};
+use super::Inbound;
 
 /// The field that carries it, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,11 +73,10 @@ where
             }
             Entry::Vacant(none) => none.insert(self.fresh.next()).clone(),
         };
-        inbound.exchange.found_id(id);
-        let exchange = inbound.exchange.clone();
+        inbound.exchange.found_id(id.clone());
         Identified {
             answer: self.inner.call(inbound),
-            exchange,
+            id: Some(id),
         }
     }
 }
@@ -87,7 +86,8 @@ pin_project! {
     pub struct Identified<F> {
         #[pin]
         answer: F,
-        exchange: Arc<Exchange>,
+        // Until the answer has it.
+        id: Option<HeaderValue>,
     }
 }
 
@@ -100,9 +100,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.answer.poll(cx));
-        if let (Ok(response), Some(id)) = (&mut answer, this.exchange.id()) {
+        if let (Ok(response), Some(id)) = (&mut answer, this.id.take()) {
             // An upstream's own is the better one: it stands in the upstream's log.
-            response.headers_mut().entry(REQUEST_ID).or_insert_with(|| id.clone());
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
         }
         Poll::Ready(answer)
     }
