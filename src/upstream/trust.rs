@@ -35,11 +35,15 @@ pub(super) fn platform(provider: Arc<CryptoProvider>) -> Result<Arc<Verifier>, E
     Ok(made)
 }
 
+/// How the platform's verifier is had.
+type Read = fn(Arc<CryptoProvider>) -> Result<Arc<Verifier>, Error>;
+
 /// Trusts named authorities, and the platform's too.
 #[derive(Debug)]
 pub(super) struct Named {
     named: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
+    read: Read,
     /// Once it could be read. A process without descriptors to spare, or a bundle that is just being replaced, must not
     /// be remembered.
     platform: OnceLock<Arc<Verifier>>,
@@ -60,12 +64,12 @@ impl Named {
         if let Some(shared) = same.and_then(|(_, verifier)| verifier.upgrade()) {
             return Ok(shared);
         }
-        let made = Arc::new(Self::new(ca, provider.clone())?);
+        let made = Arc::new(Self::new(ca, provider.clone(), platform)?);
         all.push((ca.to_vec(), Arc::downgrade(&made)));
         Ok(made)
     }
 
-    fn new(ca: &[CertificateDer<'static>], provider: Arc<CryptoProvider>) -> Result<Self, Error> {
+    fn new(ca: &[CertificateDer<'static>], provider: Arc<CryptoProvider>, read: Read) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         for ca in ca {
             roots.add(ca.clone())?;
@@ -74,6 +78,7 @@ impl Named {
         Ok(Self {
             named: named.map_err(|error| Error::General(error.to_string()))?,
             provider,
+            read,
             platform: OnceLock::new(),
         })
     }
@@ -82,7 +87,7 @@ impl Named {
         match self.platform.get() {
             Some(platform) => Ok(platform),
             None => {
-                let read = platform(self.provider.clone())?;
+                let read = (self.read)(self.provider.clone())?;
                 Ok(self.platform.get_or_init(|| read))
             }
         }
@@ -144,6 +149,8 @@ impl ServerCertVerifier for Named {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rustls::crypto::aws_lc_rs;
 
     use super::*;
@@ -167,7 +174,7 @@ mod tests {
     fn the_platforms_authorities_are_looked_at_where_no_named_one_vouches() {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let (own, public, unknown) = (Authority::new(), Authority::new(), Authority::new());
-        let named = Named::new(&[own.der()], provider.clone()).unwrap();
+        let named = Named::new(&[own.der()], provider.clone(), |_| panic!("nobody needs it")).unwrap();
         let verify = |authority: &Authority, name: &'static str| {
             let (chain, _) = authority.issue("localhost");
             let name = ServerName::try_from(name).unwrap();
@@ -177,7 +184,6 @@ mod tests {
             refused.is_err_and(|error| error == Error::InvalidCertificate(why))
         };
         assert!(verify(&own, "localhost").is_ok());
-        assert!(named.platform.get().is_none(), "nobody needed it");
 
         let platform = Verifier::new_with_extra_roots([public.der()], provider.clone()).unwrap();
         named.platform.set(Arc::new(platform)).unwrap();
@@ -188,5 +194,28 @@ mod tests {
             let refused = verify(known, "elsewhere.example").unwrap_err();
             assert!(refused.to_string().contains("elsewhere.example"), "{refused}");
         }
+    }
+
+    #[test]
+    fn authorities_that_could_not_be_read_are_read_again() {
+        static READS: AtomicUsize = AtomicUsize::new(0);
+        static PUBLIC: OnceLock<CertificateDer<'static>> = OnceLock::new();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let public = Authority::new();
+        PUBLIC.set(public.der()).unwrap();
+        let named = Named::new(&[Authority::new().der()], provider, |provider| {
+            match READS.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(Error::General("too many open files".into())),
+                _ => Verifier::new_with_extra_roots(PUBLIC.get().cloned(), provider).map(Arc::new),
+            }
+        });
+        let named = named.unwrap();
+        let (chain, _) = public.issue("localhost");
+        let name = ServerName::try_from("localhost").unwrap();
+        let verify = || named.verify_server_cert(&chain[0], &[], &name, &[], UnixTime::now());
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_eq!(verify().unwrap_err(), unknown);
+        assert!(verify().is_ok() && verify().is_ok());
+        assert_eq!(READS.load(Ordering::Relaxed), 2, "once they are there, they stay");
     }
 }
