@@ -12,11 +12,9 @@ use super::{
     bind::{Bound, Socket},
     connection::{Boxed, Options, run, run_secured},
     drain::Drain,
+    together::Together,
 };
-use crate::{
-    proxy::{Address, Connection, Process, Proof},
-    upstream::OneWrite,
-};
+use crate::proxy::{Address, Connection, Process, Proof};
 
 /// How long to wait when the system gives no more connections, usually for want of file descriptors (EMFILE):
 /// trying again at once would only burn the processor that the open ones need to finish.
@@ -79,7 +77,7 @@ fn attend<M, S>(
     // Plain TCP is what nearly everybody speaks; the others share a kind of their own, for what serves a connection is large.
     match (stream, options.tls.as_ref().map(|tls| tls.load_full())) {
         (Stream::Tcp(stream), None) => {
-            let (stream, service) = (OneWrite::new(stream), services(connection));
+            let (stream, service) = (Together::new(stream), services(connection));
             connections.spawn(async move { run(stream, service, &options, drain).await });
         }
         (Stream::Unix(stream), None) => {

@@ -31,7 +31,6 @@ use super::{
     head_timer::HeadTimer,
     preface::{Version, sniff},
     tls::secure,
-    together::Together,
 };
 use crate::{proxy::Connection, upstream::Seldom};
 
@@ -110,14 +109,14 @@ where
 {
     type Response = S::Response;
     type Error = Infallible;
-    type Future = Answering<Together<S::Future>>;
+    type Future = Answering<S::Future>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut service = self.service.borrow_mut();
         // As a caller of a service must. What is served here is always ready: it answers instead that it is not.
         let _ = service.poll_ready(&mut Context::from_waker(Waker::noop()));
         Answering {
-            answer: Together::new(service.call(request)),
+            answer: service.call(request),
             farewell: self.farewell.clone(),
         }
     }

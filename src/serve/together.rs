@@ -1,87 +1,342 @@
 //! Answers that leave together.
 //!
 //! A write wakes whoever reads at the other end, and waking one who sleeps costs more than the write. With many answers
-//! under way, each written as soon as it is there, the caller takes one, sleeps, and is woken for the next. So an answer
-//! waits until every task that can run has run, and then all of them are written in one go: the caller is woken once, and
-//! the code that finds answers and the code that writes them each stay in the processor's cache meanwhile. One that is
-//! alone costs a look for other work.
+//! under way, each written as soon as it is there, the caller takes one, sleeps, and is woken for the next. So a small
+//! answer is held until every task that can run has run, and then all of them are written in one go: the caller is woken
+//! once. One that is alone costs a look for other work.
 
 use std::{
-    future::Future,
+    io::{self, IoSlice},
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker, ready},
 };
 
-use pin_project_lite::pin_project;
-use tokio::task::yield_now;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::yield_now,
+};
 
-pin_project! {
-    /// A future that lets all others go first that can run now, once it has its outcome.
-    #[derive(Debug)]
-    pub(super) struct Together<F: Future> {
-        #[pin]
-        future: F,
-        outcome: Option<F::Output>,
+/// The most that is held, in bytes: what is larger costs more to copy than a wake-up does.
+const SMALL: usize = 2048;
+
+/// A connection whose small writes leave together with those of others. What it has taken is on its way, whether or not
+/// it is flushed.
+#[derive(Debug)]
+pub(super) struct Together {
+    read: OwnedReadHalf,
+    held: Arc<Held>,
+    /// Woken like one that yields, it writes what is held.
+    turn: Waker,
+}
+
+/// What is to be written, and where to. In a share of its own, for its turn comes when the connection's task doesn't run.
+#[derive(Debug)]
+struct Held {
+    /// Its turn was not enough: the connection's task sees to the rest.
+    is_left: AtomicBool,
+    outgoing: Mutex<Outgoing>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    stream: OwnedWriteHalf,
+    bytes: Vec<u8>,
+    /// Why what was held could not be written.
+    failed: Option<io::Error>,
+    /// The connection's.
+    task: Waker,
+}
+
+impl Together {
+    /// This connection.
+    pub(super) fn new(stream: TcpStream) -> Self {
+        let (read, stream) = stream.into_split();
+        let held = Arc::new(Held {
+            is_left: AtomicBool::new(false),
+            outgoing: Mutex::new(Outgoing {
+                stream,
+                bytes: Vec::new(),
+                failed: None,
+                task: Waker::noop().clone(),
+            }),
+        });
+        let turn = Waker::from(held.clone());
+        Self { read, held, turn }
     }
 }
 
-impl<F: Future> Together<F> {
-    pub(super) fn new(future: F) -> Self {
-        Self { future, outcome: None }
+impl Held {
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        // What is done while it is held is done whole.
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is held; who writes to it next hears of a failure.
+    fn poll_rest(&self, outgoing: &mut Outgoing, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !outgoing.bytes.is_empty() {
+            match ready!(Pin::new(&mut outgoing.stream).poll_write(context, &outgoing.bytes)) {
+                Ok(wrote) => outgoing.wrote(wrote),
+                Err(error) => outgoing.fail(error),
+            }
+        }
+        self.is_left.store(false, Ordering::Relaxed);
+        Poll::Ready(outgoing.failed.take().map_or(Ok(()), Err))
     }
 }
 
-impl<F: Future> Future for Together<F> {
-    type Output = F::Output;
+impl Outgoing {
+    fn wrote(&mut self, length: usize) {
+        match length < self.bytes.len() {
+            true => drop(self.bytes.drain(..length)),
+            // Its memory too: most connections are idle most of the time.
+            false => self.bytes = Vec::new(),
+        }
+    }
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.project();
-        // Whoever has woken the task meanwhile, it had its turn.
-        if let Some(outcome) = this.outcome.take() {
-            return Poll::Ready(outcome);
+    fn fail(&mut self, error: io::Error) {
+        self.bytes = Vec::new();
+        self.failed = Some(error);
+    }
+
+    /// Holds these, if nothing is held yet.
+    fn hold(&mut self, pieces: &[IoSlice<'_>], length: usize, context: &Context<'_>) -> bool {
+        if !self.bytes.is_empty() || self.failed.is_some() {
+            return false;
         }
-        let outcome = ready!(this.future.poll(context));
-        // The runtime wakes those that yield after everybody else had a turn, and has looked for more who can run.
-        if pin!(yield_now()).poll(context).is_pending() {
-            *this.outcome = Some(outcome);
-            return Poll::Pending;
+        self.bytes.reserve_exact(length);
+        for piece in pieces {
+            self.bytes.extend_from_slice(piece);
         }
-        Poll::Ready(outcome)
+        self.task.clone_from(context.waker());
+        true
+    }
+}
+
+impl Wake for Held {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut outgoing = self.outgoing();
+        if outgoing.bytes.is_empty() {
+            return;
+        }
+        match outgoing.stream.try_write(&outgoing.bytes) {
+            Ok(wrote) => outgoing.wrote(wrote),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => outgoing.fail(error),
+        }
+        if !outgoing.bytes.is_empty() || outgoing.failed.is_some() {
+            self.is_left.store(true, Ordering::Relaxed);
+            let task = outgoing.task.clone();
+            drop(outgoing);
+            task.wake();
+        }
+    }
+}
+
+impl AsyncWrite for Together {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(from)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = from.iter().map(|piece| piece.len()).sum();
+        let mut outgoing = self.held.outgoing();
+        if length <= SMALL && outgoing.hold(from, length, context) {
+            drop(outgoing);
+            // The runtime wakes those that yield after everybody else had a turn, and has looked for more who can run.
+            let _ = pin!(yield_now()).poll(&mut Context::from_waker(&self.turn));
+            return Poll::Ready(Ok(length));
+        }
+        ready!(self.held.poll_rest(&mut outgoing, context))?;
+        Pin::new(&mut outgoing.stream).poll_write_vectored(context, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.held.is_left.load(Ordering::Relaxed) {
+            true => self.held.poll_rest(&mut self.held.outgoing(), context),
+            false => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outgoing = self.held.outgoing();
+        ready!(self.held.poll_rest(&mut outgoing, context))?;
+        Pin::new(&mut outgoing.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Together {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().read).poll_read(context, into)
+    }
+}
+
+impl Drop for Together {
+    /// What it has taken is written now, if the system takes it: the program may end before its turn comes.
+    fn drop(&mut self) {
+        self.turn.wake_by_ref();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::{io::Read, net};
+
+    use proptest::prelude::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
-    #[tokio::test]
-    async fn who_can_run_together_ends_together() {
-        let notes = Arc::new(Mutex::new(Vec::new()));
-        let task = |name: &'static str| {
-            let (found, written) = (notes.clone(), notes.clone());
-            tokio::spawn(async move {
-                let answer = Together::new(async move { found.lock().unwrap().push(format!("{name} found")) });
-                answer.await;
-                written.lock().unwrap().push(format!("{name} written"));
-            })
-        };
-        let (one, other) = (task("one"), task("other"));
-        one.await.unwrap();
-        other.await.unwrap();
-        let notes: Vec<String> = notes.lock().unwrap().clone();
-        let ends = |notes: &[String], with: &str| notes.iter().all(|note| note.ends_with(with));
-        assert!(ends(&notes[..2], "found") && ends(&notes[2..], "written"), "{notes:?}");
+    async fn pair() -> (Together, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (Together::new(stream), client)
+    }
+
+    /// Nothing has come yet: the system is asked itself, for the runtime may not have looked.
+    fn is_silent(client: &net::TcpStream) -> bool {
+        let peeked = client.peek(&mut [0]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes large pieces until the system takes no more; how many bytes it took.
+    async fn fill(stream: &mut Together) -> usize {
+        let mut length = 0;
+        std::future::poll_fn(|context| {
+            let large = [b'x'; 4 * SMALL];
+            while let Poll::Ready(wrote) = Pin::new(&mut *stream).poll_write(context, &large) {
+                length += wrote.unwrap();
+            }
+            Poll::Ready(())
+        })
+        .await;
+        length
     }
 
     #[tokio::test]
-    async fn an_outcome_is_given_at_the_next_poll_whoever_asks() {
-        let mut together = pin!(Together::new(std::future::ready(7)));
-        let polled = std::future::poll_fn(|context| {
-            let first = together.as_mut().poll(context);
-            Poll::Ready((first, together.as_mut().poll(context)))
+    async fn small_writes_leave_once_all_that_can_run_has_run() {
+        let ((mut one, client), (mut other, client_of_other)) = (pair().await, pair().await);
+        let mut clients = [client, client_of_other].map(|client| client.into_std().unwrap());
+        one.write_all(b"one").await.unwrap();
+        one.flush().await.unwrap();
+        let first = clients[0].try_clone().unwrap();
+        let written = tokio::spawn(async move {
+            assert!(is_silent(&first), "not everybody had a turn");
+            other.write_all(b"other").await.unwrap();
+            other
         });
-        assert_eq!(polled.await, (Poll::Pending, Poll::Ready(7)));
+        let _other = written.await.unwrap();
+        yield_now().await;
+        for (client, said) in clients.iter_mut().zip(["one", "other"]) {
+            // Nothing of the runtime runs meanwhile.
+            client.set_nonblocking(false).unwrap();
+            let mut read = vec![0; said.len()];
+            client.read_exact(&mut read).unwrap();
+            assert_eq!(read, said.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_system_does_not_take_in_its_turn_is_written_when_the_client_reads() {
+        let (mut stream, mut client) = pair().await;
+        let mut expected = fill(&mut stream).await;
+        // Room for this much at most, so not for all of it.
+        let small = [b'y'; SMALL];
+        let writer = tokio::spawn(async move {
+            for _ in 0..100 {
+                stream.write_all(&small).await.unwrap();
+                stream.flush().await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            stream.shutdown().await.unwrap();
+        });
+        expected += 100 * SMALL;
+        let mut read = Vec::new();
+        client.read_to_end(&mut read).await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(read.len(), expected);
+        assert!(read.ends_with(&small));
+    }
+
+    #[tokio::test]
+    async fn a_failure_in_its_turn_is_told_to_who_writes_or_flushes_next() {
+        let (mut stream, client) = pair().await;
+        client.set_zero_linger().unwrap();
+        drop(client);
+        stream.write_all(b"to nobody").await.unwrap();
+        let failed = std::future::poll_fn(|context| match Pin::new(&mut stream).poll_flush(context) {
+            // Its turn is still to come; then this task is woken.
+            Poll::Ready(Ok(())) => Poll::Pending,
+            other => other,
+        });
+        assert!(failed.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_at_the_end() {
+        for is_shut_down in [true, false] {
+            let (mut stream, mut client) = pair().await;
+            stream.write_all(b"the last").await.unwrap();
+            if is_shut_down {
+                stream.shutdown().await.unwrap();
+            }
+            drop(stream);
+            let mut read = Vec::new();
+            client.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, b"the last");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn all_arrives_in_order(writes in proptest::collection::vec((0..3 * SMALL, any::<bool>(), any::<bool>()), 1..40)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (sent, read) = runtime.block_on(async {
+                let (mut stream, mut client) = pair().await;
+                let writer = tokio::spawn(async move {
+                    let mut sent = Vec::new();
+                    for (nth, (length, flushes, yields)) in writes.into_iter().enumerate() {
+                        let piece = vec![nth as u8; length];
+                        stream.write_all(&piece).await.unwrap();
+                        sent.extend(piece);
+                        if flushes {
+                            stream.flush().await.unwrap();
+                        }
+                        if yields {
+                            yield_now().await;
+                        }
+                    }
+                    sent
+                });
+                let mut read = Vec::new();
+                client.read_to_end(&mut read).await.unwrap();
+                (writer.await.unwrap(), read)
+            });
+            prop_assert!(sent == read);
+        }
     }
 }
