@@ -24,6 +24,8 @@ use tokio::{
     task::yield_now,
 };
 
+use crate::upstream::PendingRead;
+
 /// The most that is held, in bytes: what is larger costs more to copy than a wake-up does.
 const SMALL: usize = 2048;
 
@@ -32,6 +34,7 @@ const SMALL: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Together {
     read: OwnedReadHalf,
+    reading: PendingRead,
     held: Arc<Held>,
     /// Woken like one that yields, it writes what is held.
     turn: Waker,
@@ -69,7 +72,12 @@ impl Together {
             }),
         });
         let turn = Waker::from(held.clone());
-        Self { read, held, turn }
+        Self {
+            read,
+            reading: PendingRead::default(),
+            held,
+            turn,
+        }
     }
 }
 
@@ -186,7 +194,8 @@ impl AsyncWrite for Together {
 
 impl AsyncRead for Together {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().read).poll_read(context, into)
+        let Self { read, reading, .. } = self.get_mut();
+        reading.poll(Pin::new(read), context, into)
     }
 }
 

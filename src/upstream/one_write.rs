@@ -9,30 +9,41 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::pending_read::PendingRead;
 
 /// The most that is put together, in bytes: beyond it, copying costs more than it saves.
 const SMALL: usize = 2048;
 
 /// A stream that writes what is small at once.
 #[derive(Debug)]
-pub struct OneWrite<S>(S);
+pub struct OneWrite<S> {
+    stream: S,
+    reading: PendingRead,
+}
 
 impl<S> OneWrite<S> {
     /// This stream.
     pub fn new(stream: S) -> Self {
-        Self(stream)
+        Self {
+            stream,
+            reading: PendingRead::default(),
+        }
     }
 
     /// The stream itself.
     pub fn stream(&self) -> &S {
-        &self.0
+        &self.stream
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for OneWrite<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(context, from)
+        Pin::new(&mut self.get_mut().stream).poll_write(context, from)
     }
 
     fn poll_write_vectored(
@@ -40,7 +51,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for OneWrite<S> {
         context: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(&mut self.get_mut().0);
+        let stream = Pin::new(&mut self.get_mut().stream);
         if let [only] = from {
             return stream.poll_write(context, only);
         }
@@ -57,21 +68,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for OneWrite<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(context)
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for OneWrite<S> {
+impl<S: AsyncRead + AsRef<TcpStream> + Unpin> AsyncRead for OneWrite<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_read(context, into)
+        let Self { stream, reading } = self.get_mut();
+        reading.poll(Pin::new(stream), context, into)
     }
 }
 
@@ -122,7 +134,7 @@ mod tests {
             Poll::Ready(Ok(wrote)) => assert_eq!(wrote, length),
             other => panic!("{other:?}"),
         }
-        stream.0
+        stream.stream
     }
 
     #[test]
