@@ -109,6 +109,7 @@ where
         mut head,
         body,
         exchange,
+        ..
     } = inbound;
     // What hyper tells of the caller's connection is of no use on the upstream's.
     head.extensions = http::Extensions::new();

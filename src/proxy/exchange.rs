@@ -11,7 +11,13 @@ use std::{
 
 use http::{HeaderValue, Method, Request, Uri, request::Parts};
 
-use super::{Connection, fields::Fields, guard::Caller, rewrite::Subject, route::Matched};
+use super::{
+    Connection,
+    fields::Fields,
+    guard::Caller,
+    rewrite::Subject,
+    route::{Matched, Router},
+};
 
 /// A request within the stack.
 pub struct Inbound<B> {
@@ -21,6 +27,8 @@ pub struct Inbound<B> {
     pub body: B,
     /// What is known of it.
     pub exchange: Arc<Exchange>,
+    /// The routes of its listener, as they were when it was let in; nothing before that, and once its own is found.
+    pub router: Option<arc_swap::Guard<Arc<Router>>>,
 }
 
 /// What is known of one request. Each fact is found once, by one layer, and read by those within and by what the layer's
@@ -35,7 +43,7 @@ pub struct Exchange {
     pub uri: Uri,
     /// The header fields that it came with.
     pub fields: Fields,
-    id: OnceLock<HeaderValue>,
+    id: Option<HeaderValue>,
     caller: OnceLock<Caller>,
     upgrade: OnceLock<HeaderValue>,
     matched: OnceLock<Matched>,
@@ -58,7 +66,7 @@ impl<B> Inbound<B> {
             method: head.method.clone(),
             uri: head.uri.clone(),
             fields: Fields::of(&head.headers),
-            id: OnceLock::new(),
+            id: None,
             caller: OnceLock::new(),
             upgrade: OnceLock::new(),
             matched: OnceLock::new(),
@@ -72,6 +80,24 @@ impl<B> Inbound<B> {
             head: Box::new(head),
             body,
             exchange: Arc::new(exchange),
+            router: None,
+        }
+    }
+
+    /// It is found by this in logs. To be said first of all, while nobody else knows of it.
+    pub fn found_id(&mut self, id: HeaderValue) {
+        if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
+            exchange.id = Some(id);
+        }
+    }
+
+    /// The same with another body.
+    pub fn map<C>(self, map: impl FnOnce(&Parts, B) -> C) -> Inbound<C> {
+        Inbound {
+            body: map(&self.head, self.body),
+            head: self.head,
+            exchange: self.exchange,
+            router: self.router,
         }
     }
 }
@@ -94,12 +120,7 @@ impl fmt::Debug for Exchange {
 impl Exchange {
     /// What it is found by in logs; nothing until it was given one.
     pub fn id(&self) -> Option<&HeaderValue> {
-        self.id.get()
-    }
-
-    /// It is found by this.
-    pub fn found_id(&self, id: HeaderValue) {
-        let _ = self.id.set(id);
+        self.id.as_ref()
     }
 
     /// How the caller addressed us.
@@ -194,8 +215,8 @@ mod tests {
     #[test]
     fn law_9_a_request_is_shown_without_what_it_says() {
         let request = Request::get("/canary?key=canary").header("authorization", "Bearer canary");
-        let inbound = Inbound::new(request.body("canary").unwrap(), None);
-        inbound.exchange.found_id(HeaderValue::from_static("canary"));
+        let mut inbound = Inbound::new(request.body("canary").unwrap(), None);
+        inbound.found_id(HeaderValue::from_static("canary"));
         let shown = format!("{inbound:?} {:?}", inbound.exchange);
         assert!(shown.contains("GET") && !shown.contains("canary"), "{shown}");
     }

@@ -126,6 +126,8 @@ where
         match admit_next(&inbound, router.listener(), knows_host, &mut self.last) {
             Ok(caller) => {
                 inbound.exchange.found_caller(Caller { name, ..caller });
+                // A reload may put others in their place before its own is looked up there.
+                inbound.router = Some(router);
                 Decided::passed(self.inner.call(inbound))
             }
             Err(error) => Decided::refused(error),

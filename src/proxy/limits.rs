@@ -94,7 +94,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, inbound: Inbound<Body>) -> Self::Future {
+    fn call(&mut self, mut inbound: Inbound<Body>) -> Self::Future {
         let target = match inbound.exchange.matched() {
             Some(matched) if matched.entry.target.limits.is_any => matched.entry.target.clone(),
             _ => {
@@ -104,10 +104,10 @@ where
                 };
             }
         };
-        let Inbound { head, body, exchange } = inbound;
-        match admitted(&target, body) {
+        match admitted(&target, std::mem::take(&mut inbound.body)) {
             Ok((body, oversize)) => {
-                let answer = self.inner.call(Inbound { head, body, exchange });
+                inbound.body = body;
+                let answer = self.inner.call(inbound);
                 Limited {
                     answer: Decided::nothing(),
                     watched: Some(Box::pin(watched(target, answer, oversize))),

@@ -73,7 +73,7 @@ where
             }
             Entry::Vacant(none) => none.insert(self.fresh.next()).clone(),
         };
-        inbound.exchange.found_id(id.clone());
+        inbound.found_id(id.clone());
         Identified {
             answer: self.inner.call(inbound),
             id: Some(id),

@@ -6,12 +6,8 @@ mod entry;
 mod paths;
 mod router;
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
-use arc_swap::ArcSwap;
 use http::Method;
 use tower::{Layer, Service};
 
@@ -22,33 +18,20 @@ use super::{Inbound, ProxyError, decided::Decided};
 
 /// Makes [`Route`].
 #[derive(Debug, Clone)]
-pub struct RouteLayer {
-    router: Arc<ArcSwap<Router>>,
-}
-
-impl RouteLayer {
-    /// A layer that asks this router, or the one that a reload puts in its place.
-    pub fn new(router: Arc<ArcSwap<Router>>) -> Self {
-        Self { router }
-    }
-}
+pub struct RouteLayer;
 
 impl<S> Layer<S> for RouteLayer {
     type Service = Route<S>;
 
     fn layer(&self, inner: S) -> Route<S> {
-        Route {
-            inner,
-            router: self.router.clone(),
-        }
+        Route { inner }
     }
 }
 
-/// Gives the inner service requests that have a route that may be called.
+/// Gives the inner service requests that have a route that may be called, by the router that they were let in by.
 #[derive(Debug, Clone)]
 pub struct Route<S> {
     inner: S,
-    router: Arc<ArcSwap<Router>>,
 }
 
 impl<S, B> Service<Inbound<B>> for Route<S>
@@ -63,8 +46,11 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, inbound: Inbound<B>) -> Self::Future {
-        match decide(&inbound, &self.router.load()) {
+    fn call(&mut self, mut inbound: Inbound<B>) -> Self::Future {
+        let Some(router) = inbound.router.take() else {
+            return Decided::refused(ProxyError::Internal);
+        };
+        match decide(&inbound, &router) {
             Ok(()) => Decided::passed(self.inner.call(inbound)),
             Err(error) => Decided::refused(error),
         }

@@ -69,7 +69,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         // Layers within say what is wrong as a type; here, and only here, it becomes an answer.
         .layer(RescueLayer)
         // Before anything is read into the request, whether this caller may send it at all.
-        .layer(GuardLayer::new(router.clone()))
+        .layer(GuardLayer::new(router))
         // Before paths are read, for this is none; within the guard, for it tells that somebody is here.
         .layer(AsteriskLayer)
         // Before the fields that ask for it end here; within the guard, for pages open WebSockets too.
@@ -78,7 +78,7 @@ pub fn stack(context: ListenerContext) -> Stack {
         // `Connection: authorization` can't take the credential out again.
         .layer(NormaliseLayer)
         // From here on the upstream, the credential and the lists that close paths are known.
-        .layer(RouteLayer::new(router))
+        .layer(RouteLayer)
         // Where the route has just been found.
         .layer(spans::of_routes())
         // Before anything is done for a request that its upstream is to be spared; after route, which knows the upstream.
@@ -132,13 +132,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Inbound { head, body, exchange } = Inbound::new(request, self.connection.clone());
-        // Nothing of it is left to be read: most requests have no body.
-        let body = match body.is_end_stream() {
+        let inbound = Inbound::new(request, self.connection.clone());
+        self.layers.call(inbound.map(|head, body| match body.is_end_stream() {
+            // Nothing of it is left to be read: most requests have no body.
             true => Body::default(),
             // Before anything can let go of the body.
-            false => Linger::over(body, &head).boxed_unsync(),
-        };
-        self.layers.call(Inbound { head, body, exchange })
+            false => Linger::over(body, head).boxed_unsync(),
+        }))
     }
 }

@@ -98,7 +98,6 @@ impl Line {
     pub(super) fn rest(&mut self) -> bool {
         if let Driver::Owner(owned) = &mut self.driver {
             owned.bell.leave();
-            self.limit.leave();
             // It would never be by itself.
             return self.sender.is_ready() || (self.is_open() && self.sender.is_ready());
         }
@@ -156,9 +155,17 @@ impl Line {
             };
             match answer {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                // However much the connection has used up of the task's budget: an upstream that never stops
-                // sending heads that are no answer would never be given up.
-                Poll::Pending => pin!(unconstrained(&mut *timer)).poll(context).map(|()| None),
+                Poll::Pending => {
+                    // The bell's waker where there is one: the timer has it already, from the request before.
+                    let waker = match driver {
+                        Driver::Owner(owned) => owned.bell.waker(),
+                        Driver::Task(_) | Driver::Ended => context.waker(),
+                    };
+                    // However much the connection has used up of the task's budget: an upstream that never stops
+                    // sending heads that are no answer would never be given up.
+                    let timer = pin!(unconstrained(&mut *timer));
+                    timer.poll(&mut Context::from_waker(waker)).map(|()| None)
+                }
             }
         })
     }

@@ -31,19 +31,6 @@ impl<F> Seldom<F> {
     }
 }
 
-impl<F> Seldom<F> {
-    /// Wakes nobody until it is polled again.
-    pub(super) fn leave(self: Pin<&mut Self>) {
-        self.project().bell.leave();
-    }
-
-    /// The future itself. Whoever changes it sees to it that it still wakes whom it did before; after its end it is polled
-    /// again anyway.
-    pub(super) fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
-        self.project().future
-    }
-}
-
 impl<F: Future> Future for Seldom<F> {
     type Output = F::Output;
 
@@ -54,12 +41,7 @@ impl<F: Future> Future for Seldom<F> {
         if !this.bell.has_rung() {
             return Poll::Pending;
         }
-        let polled = this.future.poll(&mut Context::from_waker(this.bell.waker()));
-        if polled.is_ready() {
-            // It wakes nobody any more. Whoever polls on has a future that can be used again, as a timer.
-            this.bell.ring_silently();
-        }
-        polled
+        this.future.poll(&mut Context::from_waker(this.bell.waker()))
     }
 }
 

@@ -9,13 +9,11 @@ use std::{
 
 use tokio::time::{Instant, Sleep};
 
-use super::seldom::Seldom;
-
 /// A future that ends at its deadline. Putting that off is noted, and seen to when the timer fires: so it costs no look at
 /// the runtime's timers.
 #[derive(Debug)]
 pub(super) struct Timer {
-    sleep: Pin<Box<Seldom<Sleep>>>,
+    sleep: Pin<Box<Sleep>>,
     deadline: Instant,
 }
 
@@ -25,22 +23,16 @@ impl Timer {
         let sleep = tokio::time::sleep(wait);
         Self {
             deadline: sleep.deadline(),
-            sleep: Box::pin(Seldom::new(sleep)),
+            sleep: Box::pin(sleep),
         }
     }
 
     /// It ends then, whatever it was set to, and whether or not it has ended before.
     pub(super) fn set(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        let mut sleep = self.sleep.as_mut().future();
-        if deadline < sleep.deadline() {
-            sleep.as_mut().reset(deadline);
+        if deadline < self.sleep.deadline() {
+            self.sleep.as_mut().reset(deadline);
         }
-    }
-
-    /// Wakes nobody until it is polled again.
-    pub(super) fn leave(&mut self) {
-        self.sleep.as_mut().leave();
     }
 }
 
@@ -51,11 +43,10 @@ impl Future for Timer {
         loop {
             ready!(self.sleep.as_mut().poll(context));
             let deadline = self.deadline;
-            let mut sleep = self.sleep.as_mut().future();
-            if sleep.deadline() >= deadline {
+            if self.sleep.deadline() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline);
+            self.sleep.as_mut().reset(deadline);
         }
     }
 }
@@ -86,7 +77,6 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::from_secs(40));
 
         // It fires while nobody waits, and it is noticed that it was put off.
-        timer.leave();
         timer.set(after(50));
         tokio::time::sleep_until(after(60)).await;
         timer.set(after(70));
