@@ -6,16 +6,13 @@
 
 mod jumps;
 
-use std::{
-    fmt,
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use jumps::{Jumps, Reading};
+use system::{boot_millis, steady, wall_millis};
 
 /// The longest sleep between two looks at the clock, well within what a timer of tokio's can be set to.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
@@ -142,7 +139,7 @@ impl Clock {
     /// A steady reading since an unspecified start, finer than [`Now`]: for measuring how long something took.
     pub fn monotonic(&self) -> Duration {
         match &*self.0 {
-            Source::System { .. } => since_start(),
+            Source::System { .. } => steady(),
             Source::Manual(now) => Duration::from_millis(now.borrow().boot),
         }
     }
@@ -195,32 +192,60 @@ fn read() -> Reading {
     Reading {
         wall: wall_millis(),
         boot: boot_millis(),
-        steady: since_start().as_millis() as u64,
+        steady: steady().as_millis() as u64,
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn wall_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn since_start() -> Duration {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed()
-}
-
+/// The system's clocks, asked without the standard library's arithmetic around them: it is done for each request.
 #[cfg(target_os = "linux")]
-fn boot_millis() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    (time.tv_sec as u64) * 1000 + (time.tv_nsec as u64) / 1_000_000
+mod system {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    pub(super) fn wall_millis() -> u64 {
+        millis(ClockId::Realtime)
+    }
+
+    pub(super) fn boot_millis() -> u64 {
+        millis(ClockId::Boottime)
+    }
+
+    pub(super) fn steady() -> Duration {
+        let time = clock_gettime(ClockId::Monotonic);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    fn millis(clock: ClockId) -> u64 {
+        let time = clock_gettime(clock);
+        // A wall clock may have been set to a time before 1970.
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + (time.tv_nsec as u64) / 1_000_000
+    }
 }
 
-/// Elsewhere the process's own steady clock stands in; its boot id is of this process alone.
+/// Elsewhere the process's own steady clock stands in for the boot clock; its boot id is of this process alone.
 #[cfg(not(target_os = "linux"))]
-fn boot_millis() -> u64 {
-    since_start().as_millis() as u64
+mod system {
+    use std::{
+        sync::LazyLock,
+        time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    };
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(super) fn wall_millis() -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_millis() as u64)
+    }
+
+    pub(super) fn boot_millis() -> u64 {
+        steady().as_millis() as u64
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(super) fn steady() -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 #[cfg(target_os = "linux")]

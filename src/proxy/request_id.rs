@@ -117,14 +117,14 @@ fn is_sane(id: &[u8]) -> bool {
 /// call of the system. Clones share the count.
 #[derive(Debug, Clone)]
 struct FreshIds {
-    process: u64,
+    process: [u8; 16],
     count: Arc<AtomicU64>,
 }
 
 impl Default for FreshIds {
     fn default() -> Self {
         Self {
-            process: RandomState::new().hash_one("request id"),
+            process: hexadecimal(RandomState::new().hash_one("request id")),
             count: Arc::default(),
         }
     }
@@ -134,14 +134,15 @@ impl FreshIds {
     fn next(&self) -> HeaderValue {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mut text = [0; 32];
-        for (digits, number) in text.chunks_exact_mut(16).zip([self.process, count]) {
-            for (at, digit) in digits.iter_mut().enumerate() {
-                *digit = b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xF];
-            }
-        }
+        text[..16].copy_from_slice(&self.process);
+        text[16..].copy_from_slice(&hexadecimal(count));
         // Shared by the request, its line and its answer. Hexadecimal digits can stand in a header.
         HeaderValue::from_maybe_shared(Bytes::from_owner(text)).unwrap_or(HeaderValue::from_static("-"))
     }
+}
+
+fn hexadecimal(number: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 0xF])
 }
 
 #[cfg(test)]
