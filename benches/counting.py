@@ -1,50 +1,17 @@
 """Counting instructions with valgrind's callgrind: a load of a fixed size, and the counts of one request.
 
-Python's standard library only, and `valgrind` on the path; Linux on x86-64 or AArch64.
+Python's standard library only, and `valgrind` on the path.
 """
 
 import contextlib
-import ctypes
-import os
 import pathlib
 import re
 import socket
-import struct
 import subprocess
 
 import stage
 
 ALLOCATORS = re.compile(r"(?:_rjem_)?(malloc|calloc|realloc|posix_memalign|aligned_alloc|memalign|mi_\w*alloc\w*)$")
-PRCTL = {"x86_64": 157, "aarch64": 167}  # the number of the system call
-PR_GET_AUXV = 0x41555856
-EINVAL = 22
-
-
-def without_vdso():
-    """Makes prctl(PR_GET_AUXV) fail for this process and what it runs.
-
-    valgrind unmaps the vDSO and hides it in /proc/self/auxv, but (seen with 3.19) not in the answer to this call, and
-    whoever reads its address there, as rustix does, crashes. A seccomp filter (seccomp(2)) leads them to the file. Clocks
-    are then read by system calls, which count as no instructions of the user's.
-    """
-
-    def instruction(code, jump_true, jump_false, value):
-        return struct.pack("HBBI", code, jump_true, jump_false, value)
-
-    load, equal, answer = 0x20, 0x15, 0x06
-    program = b"".join([
-        instruction(load, 0, 0, 0),  # seccomp_data.nr
-        instruction(equal, 0, 3, PRCTL[os.uname().machine]),
-        instruction(load, 0, 0, 16),  # seccomp_data.args[0], its lower half
-        instruction(equal, 0, 1, PR_GET_AUXV),
-        instruction(answer, 0, 0, 0x00050000 | EINVAL),  # SECCOMP_RET_ERRNO
-        instruction(answer, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
-    ])
-    kept = ctypes.create_string_buffer(program, len(program))
-    described = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(kept)))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, described, 0, 0):  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
-        raise OSError(ctypes.get_errno(), "no seccomp filter can be set")
 
 
 class Load:
@@ -113,7 +80,7 @@ def callgrind(command, port, path, folder, name):
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
     dumps = 0
     with open(log, "wb") as said:
-        with stage.started([*valgrind, *command], [0], stdout=said, stderr=said, before=without_vdso) as process:
+        with stage.started([*valgrind, *command], [0], stdout=said, stderr=said) as process:
             stage.wait_until_served(process, port, path, log)
 
             def count(requests, connections):

@@ -42,8 +42,8 @@ def need(*programs):
 priority = None  # of what is started from now on; None leaves it as it is
 
 
-def of_its_own(before=None):
-    """Options for a child in a session of its own, with the priority above; `before` is called in it too."""
+def of_its_own():
+    """Options for a child in a session of its own, with the priority above."""
 
     def prepare():
         if priority is not None:
@@ -51,19 +51,17 @@ def of_its_own(before=None):
             # Where each session has a share of its own (autogroup, sched(7)), that alone would count for nothing.
             with contextlib.suppress(OSError):
                 pathlib.Path("/proc/self/autogroup").write_text(str(priority))
-        if before:
-            before()
 
     return {"start_new_session": True, "preexec_fn": prepare}
 
 
 @contextlib.contextmanager
-def started(command, cpus=None, before=None, **options):
+def started(command, cpus=None, **options):
     """A child process in a group of its own, on these processors; it and its children end with the block."""
     if cpus is not None:
         command = ["taskset", "-c", ",".join(map(str, cpus)), *command]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options}
-    process = subprocess.Popen(command, **of_its_own(before), **options)
+    process = subprocess.Popen(command, **of_its_own(), **options)
     try:
         yield process
     finally:
