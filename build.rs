@@ -10,10 +10,11 @@
 use std::{env, error::Error, fs, path::Path, process::Command};
 
 /// Crates that a proxy with the default store, over HTTP/1.1, has no use for.
-const CRATES: [&str; 22] = [
+const CRATES: [&str; 23] = [
     // The shared stores.
     "tokio_postgres",
     "postgres_types",
+    "postgres_protocol",
     "redis",
     "combine",
     "tokio_util",
@@ -42,7 +43,7 @@ const CRATES: [&str; 22] = [
 ];
 
 /// Modules of which the same is true.
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 30] = [
     "bearerd::admin",
     "bearerd::demo",
     "bearerd::store::postgres",
@@ -59,6 +60,7 @@ const MODULES: [&str; 24] = [
     "bearerd::cli::state",
     "bearerd::cli::status",
     "bearerd::manager::login",
+    "bearerd::manager::subjects",
     "bearerd::proxy::upgrade",
     "bearerd::upstream::switch",
     "hyper::proto::h2",
@@ -66,11 +68,45 @@ const MODULES: [&str; 24] = [
     "hyper::client::conn::http2",
     "hyper_util::server",
     "webpki::crl",
+    // TLS for callers, and what a server of today has no use for.
+    "rustls::server",
+    "rustls::client::tls12",
+    "rustls::client::ech",
+    // Long lists, sorted.
+    "core::slice::sort",
+    // Help.
+    "clap_builder::output::help_template",
     "tokio::process",
 ];
 
-/// Objects of aws-lc: what only other processors run, and what hardly any server asks for.
-const OBJECTS: [&str; 4] = ["avx512", "p384", "p521", "ed25519"];
+/// Objects of aws-lc, what only other processors run, and what hardly any server asks for; and of the allocator, what is
+/// not turned on.
+const OBJECTS: [&str; 21] = [
+    "avx512",
+    "p384",
+    "p521",
+    "ed25519",
+    "edwards25519",
+    "p256_mont",
+    "x86_64-mont5",
+    "rsaz",
+    "chacha",
+    "poly1305",
+    "gcmsiv",
+    "mldsa",
+    "mlkem",
+    "ripemd",
+    "sha1-x86",
+    "x25519.",
+    "x25519base.",
+    "ctl.pic",
+    "stats.pic",
+    "hpa.pic",
+    "hpdata.pic",
+];
+
+/// Functions of the one object that most of aws-lc is.
+const FUNCTIONS: [&str; 8] = ["mldsa", "mlkem", "nistp", "p224", "p384", "p521", "nohw", "keccak"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -109,20 +145,26 @@ fn loads_packed_relocations() -> bool {
 fn layout() -> String {
     let of_rust = CRATES.iter().chain(&MODULES).flat_map(|path| mangled(path));
     let functions = of_rust.map(|name| format!("*(.text.{name})"));
+    let of_c = FUNCTIONS.iter().map(|name| format!("*bcm.o(.text.*{name}*)"));
     let objects = OBJECTS.iter().map(|name| format!("*{name}*.o(.text .text.*)"));
-    let all: Vec<String> = functions.chain(objects).collect();
+    let all: Vec<String> = functions.chain(of_c).chain(objects).collect();
     format!(
         "SECTIONS {{ .text.apart : {{ {} }} }} INSERT AFTER .text;\n",
         all.join(" ")
     )
 }
 
-/// How a path stands in the symbols of its functions, and of its types' implementations.
-fn mangled(path: &str) -> [String; 2] {
+/// How a path stands in the symbols of its functions, of its types' implementations, and of what drops them.
+fn mangled(path: &str) -> [String; 3] {
     let segments: Vec<&str> = path.split("::").collect();
     let own: String = segments
         .iter()
         .map(|segment| format!("{}{segment}", segment.len()))
         .collect();
-    [format!("_ZN{own}*"), format!("_ZN*_$LT${}..*", segments.join(".."))]
+    let dotted = segments.join("..");
+    [
+        format!("_ZN{own}*"),
+        format!("_ZN*_$LT${dotted}..*"),
+        format!("_ZN4core3ptr*drop_in_place$LT${dotted}..*"),
+    ]
 }
