@@ -9,7 +9,7 @@
 
 use std::{env, error::Error, fs, path::Path, process::Command};
 
-/// Crates that a proxy with the default store, over HTTP/1.1, has no use for.
+/// Crates that a proxy with the default store, over HTTP/1.1, seldom or never runs.
 const CRATES: [&str; 23] = [
     // The shared stores.
     "tokio_postgres",

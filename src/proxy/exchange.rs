@@ -27,7 +27,7 @@ pub struct Inbound<B> {
     pub body: B,
     /// What is known of it.
     pub exchange: Arc<Exchange>,
-    /// The routes of its listener, as they were when it was let in; nothing before that, and once its own is found.
+    /// The routes of its listener, as they were when it was let in; taken when its own is looked for.
     pub router: Option<arc_swap::Guard<Arc<Router>>>,
 }
 
@@ -86,7 +86,9 @@ impl<B> Inbound<B> {
 
     /// It is found by this in logs. To be said first of all, while nobody else knows of it.
     pub fn found_id(&mut self, id: HeaderValue) {
-        if let Some(exchange) = Arc::get_mut(&mut self.exchange) {
+        let exchange = Arc::get_mut(&mut self.exchange);
+        debug_assert!(exchange.is_some(), "somebody knows of it already");
+        if let Some(exchange) = exchange {
             exchange.id = Some(id);
         }
     }

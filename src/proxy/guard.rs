@@ -126,7 +126,7 @@ where
         match admit_next(&inbound, router.listener(), knows_host, &mut self.last) {
             Ok(caller) => {
                 inbound.exchange.found_caller(Caller { name, ..caller });
-                // A reload may put others in their place before its own is looked up there.
+                // A reload may replace the router before this request is routed: it is routed by the one that let it in.
                 inbound.router = Some(router);
                 Decided::passed(self.inner.call(inbound))
             }

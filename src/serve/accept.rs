@@ -74,7 +74,8 @@ fn attend<M, S>(
     S: Answers,
 {
     let (options, drain) = (options.clone(), drain.clone());
-    // Plain TCP is what nearly everybody speaks; the others share a kind of their own, for what serves a connection is large.
+    // Plain TCP is what nearly everybody speaks, and the one whose answers leave together; the others share a kind of their
+    // own, for what serves a connection is large.
     match (stream, options.tls.as_ref().map(|tls| tls.load_full())) {
         (Stream::Tcp(stream), None) => {
             let (stream, service) = (Together::new(stream), services(connection));

@@ -150,13 +150,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            // The end of an answer, or of TLS, that the client doesn't read.
+            Poll::Pending => self.written(Poll::Pending, cx).map_ok(drop),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncWriteExt, duplex};
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
 
@@ -202,6 +206,44 @@ mod tests {
         let error = stream.write_all(&[0; 1024]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(reader.await.expect("it could read on for all that time"));
+    }
+
+    /// A stream that gets no further.
+    struct Stuck(DuplexStream);
+
+    impl AsyncRead for Stuck {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_is_not_read_is_given_up() {
+        let (mut client, server) = duplex(64);
+        client.write_all(b"GET ").await.unwrap();
+        let (_, mut stream) = sniff(Stuck(server), Duration::from_secs(5)).await.unwrap();
+        let ended = [
+            stream.flush().await,
+            stream.shutdown().await,
+            stream.write_all(b"x").await,
+        ];
+        for ended in ended {
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -29,8 +29,9 @@ use crate::upstream::PendingRead;
 /// The most that is held, in bytes: what is larger costs more to copy than a wake-up does.
 const SMALL: usize = 2048;
 
-/// A connection whose small writes leave together with those of others. What it has taken is on its way, whether or not
-/// it is flushed.
+/// A connection whose small writes leave together with those of others. What the first task that writes has written is on
+/// its way, whether or not it is flushed: where the system doesn't take it, that task is woken, and flushes or writes
+/// whenever it is polled, as hyper does. Whoever has taken the connection over, as for a WebSocket, writes at once.
 #[derive(Debug)]
 pub(super) struct Together {
     read: OwnedReadHalf,
@@ -54,8 +55,8 @@ struct Outgoing {
     bytes: Vec<u8>,
     /// Why what was held could not be written.
     failed: Option<io::Error>,
-    /// The connection's.
-    task: Waker,
+    /// The first that wrote.
+    task: Option<Waker>,
 }
 
 impl Together {
@@ -68,7 +69,7 @@ impl Together {
                 stream,
                 bytes: Vec::new(),
                 failed: None,
-                task: Waker::noop().clone(),
+                task: None,
             }),
         });
         let turn = Waker::from(held.clone());
@@ -91,6 +92,7 @@ impl Held {
     fn poll_rest(&self, outgoing: &mut Outgoing, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !outgoing.bytes.is_empty() {
             match ready!(Pin::new(&mut outgoing.stream).poll_write(context, &outgoing.bytes)) {
+                Ok(0) => outgoing.fail(io::ErrorKind::WriteZero.into()),
                 Ok(wrote) => outgoing.wrote(wrote),
                 Err(error) => outgoing.fail(error),
             }
@@ -114,16 +116,16 @@ impl Outgoing {
         self.failed = Some(error);
     }
 
-    /// Holds these, if nothing is held yet.
+    /// Holds these, if nothing is held yet and their task is the one that sees to the rest.
     fn hold(&mut self, pieces: &[IoSlice<'_>], length: usize, context: &Context<'_>) -> bool {
-        if !self.bytes.is_empty() || self.failed.is_some() {
+        let task = self.task.get_or_insert_with(|| context.waker().clone());
+        if !self.bytes.is_empty() || self.failed.is_some() || !task.will_wake(context.waker()) {
             return false;
         }
         self.bytes.reserve_exact(length);
         for piece in pieces {
             self.bytes.extend_from_slice(piece);
         }
-        self.task.clone_from(context.waker());
         true
     }
 }
@@ -147,7 +149,9 @@ impl Wake for Held {
             self.is_left.store(true, Ordering::Relaxed);
             let task = outgoing.task.clone();
             drop(outgoing);
-            task.wake();
+            if let Some(task) = task {
+                task.wake();
+            }
         }
     }
 }
@@ -194,7 +198,15 @@ impl AsyncWrite for Together {
 
 impl AsyncRead for Together {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { read, reading, .. } = self.get_mut();
+        let Self {
+            read, reading, held, ..
+        } = self.get_mut();
+        // Whoever has taken the connection over may read on and never write.
+        if held.is_left.load(Ordering::Relaxed)
+            && let failed @ Poll::Ready(Err(_)) = held.poll_rest(&mut held.outgoing(), context)
+        {
+            return failed;
+        }
         reading.poll(Pin::new(read), context, into)
     }
 }
@@ -288,6 +300,36 @@ mod tests {
         writer.await.unwrap();
         assert_eq!(read.len(), expected);
         assert!(read.ends_with(&small));
+    }
+
+    #[tokio::test]
+    async fn whoever_has_taken_the_connection_over_writes_at_once_and_has_the_rest_written() {
+        let (mut stream, client) = pair().await;
+        stream.write_all(b"switching").await.unwrap();
+        yield_now().await;
+        let mut client = client.into_std().unwrap();
+        let taken_over = tokio::spawn(async move {
+            stream.write_all(b" protocols").await.unwrap();
+            // Nothing of the runtime runs meanwhile.
+            client.set_nonblocking(false).unwrap();
+            let mut read = [0; 19];
+            client.read_exact(&mut read).unwrap();
+            assert_eq!(&read, b"switching protocols");
+        });
+        taken_over.await.unwrap();
+
+        let (mut stream, mut client) = pair().await;
+        let mut expected = fill(&mut stream).await;
+        stream.flush().await.unwrap();
+        stream.write_all(b"late").await.unwrap_or_default();
+        expected += 4;
+        yield_now().await;
+        let reads = tokio::spawn(async move { stream.read(&mut [0]).await });
+        let mut read = vec![0; expected];
+        client.read_exact(&mut read).await.unwrap();
+        assert!(read.ends_with(b"late"));
+        drop(client);
+        assert_eq!(reads.await.unwrap().unwrap(), 0);
     }
 
     #[tokio::test]

@@ -26,9 +26,9 @@ struct Rope {
     task: Mutex<Option<Waker>>,
 }
 
-impl Bell {
+impl Default for Bell {
     /// A bell that has not rung, and that nobody listens to.
-    pub(super) fn new() -> Self {
+    fn default() -> Self {
         let rope = Arc::<Rope>::default();
         Self {
             waker: Waker::from(rope.clone()),
@@ -36,7 +36,9 @@ impl Bell {
             listener: None,
         }
     }
+}
 
+impl Bell {
     /// What rings it.
     pub(super) fn waker(&self) -> &Waker {
         &self.waker
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn whoever_listened_last_is_woken_each_time_until_it_leaves() {
         let (one, other) = (Arc::<Task>::default(), Arc::<Task>::default());
-        let mut bell = Bell::new();
+        let mut bell = Bell::default();
         let woken = || (one.0.load(Ordering::Relaxed), other.0.load(Ordering::Relaxed));
         let listen = |bell: &mut Bell, task: &Arc<Task>| bell.listen(&Context::from_waker(&task.clone().into()));
         bell.waker().wake_by_ref();

@@ -68,7 +68,7 @@ impl Line {
     pub(super) fn new(sender: http1::SendRequest<Sending>, connection: Connection, patience: Duration) -> Self {
         let owned = Owned {
             connection,
-            bell: Bell::new(),
+            bell: Bell::default(),
         };
         Self {
             sender,

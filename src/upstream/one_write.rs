@@ -9,10 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pending_read::PendingRead;
 
@@ -80,7 +77,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for OneWrite<S> {
     }
 }
 
-impl<S: AsyncRead + AsRef<TcpStream> + Unpin> AsyncRead for OneWrite<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for OneWrite<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, reading } = self.get_mut();
         reading.poll(Pin::new(stream), context, into)

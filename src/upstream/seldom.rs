@@ -24,7 +24,7 @@ pin_project! {
 impl<F> Seldom<F> {
     /// This future.
     pub fn new(future: F) -> Self {
-        let bell = Bell::new();
+        let bell = Bell::default();
         // For the first poll.
         bell.ring_silently();
         Self { future, bell }
