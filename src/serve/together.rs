@@ -220,7 +220,7 @@ impl Drop for Together {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, net};
+    use std::{io::Read, net, time::Duration};
 
     use proptest::prelude::*;
     use tokio::{
@@ -312,6 +312,7 @@ mod tests {
             stream.write_all(b" protocols").await.unwrap();
             // Nothing of the runtime runs meanwhile.
             client.set_nonblocking(false).unwrap();
+            client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             let mut read = [0; 19];
             client.read_exact(&mut read).unwrap();
             assert_eq!(&read, b"switching protocols");
