@@ -47,6 +47,25 @@ impl Running {
 
     /// Starts it again, on the same port and files.
     pub(crate) fn up(&mut self) {
+        self.spawn();
+        // Both say so; a port that accepts connections may still refuse whoever has made one.
+        let log = self.directory.path().join("log");
+        let told = || fs::read_to_string(&log).unwrap_or_default();
+        for _ in 0..STEPS {
+            if told().to_lowercase().contains("ready to accept connections") {
+                return;
+            }
+            thread::sleep(STEP);
+            // While it was down, its port may have become that of somebody's connection, for as long as that lasts.
+            let has_ended = matches!(self.child.as_mut().map(Child::try_wait), Some(Ok(Some(_))));
+            if has_ended && told().contains("Address already in use") {
+                self.spawn();
+            }
+        }
+        panic!("{} did not start:\n{}", self.program.display(), told());
+    }
+
+    fn spawn(&mut self) {
         let log = fs::File::create(self.directory.path().join("log")).unwrap();
         let mut command = Command::new(&self.program);
         command
@@ -56,15 +75,6 @@ impl Running {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.child = Some(command.spawn().unwrap());
-        // Both say so; a port that accepts connections may still refuse whoever has made one.
-        let told = || fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-        for _ in 0..STEPS {
-            if told().to_lowercase().contains("ready to accept connections") {
-                return;
-            }
-            thread::sleep(STEP);
-        }
-        panic!("{} did not start:\n{}", self.program.display(), told());
     }
 
     /// Stops it at once, as a crash does: nothing is written in good order.
