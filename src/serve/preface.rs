@@ -140,21 +140,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(flushed) => {
-                self.moved = true;
-                Poll::Ready(flushed)
-            }
-            Poll::Pending => self.written(Poll::Pending, cx).map_ok(drop),
-        }
+        // A small answer's end may be held back until here; the client has to take it too.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(flushed.map_ok(|()| 0), cx).map_ok(drop)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            // The end of an answer, or of TLS, that the client doesn't read.
-            Poll::Pending => self.written(Poll::Pending, cx).map_ok(drop),
-        }
+        // The same, and TLS has an end of its own to be taken.
+        let ended = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.written(ended.map_ok(|()| 0), cx).map_ok(drop)
     }
 }
 
