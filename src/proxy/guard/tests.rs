@@ -186,3 +186,24 @@ async fn nobody_is_served_by_what_is_left_of_a_listener() {
     let refused = guard.call(asked()).await.unwrap_err();
     assert_eq!(refused.code().as_str(), "draining");
 }
+
+#[tokio::test]
+async fn a_request_is_routed_by_the_config_that_let_it_in() {
+    use crate::proxy::route::RouteLayer;
+    use tower::{Layer, Service, service_fn};
+
+    let router = Arc::new(ArcSwap::from_pointee(router()));
+    let found = service_fn(async |inbound: Inbound<()>| {
+        let matched = inbound.exchange.matched().map(|matched| matched.entry.name.to_string());
+        Ok::<_, ProxyError>(matched)
+    });
+    let (reloaded, mut route) = (router.clone(), RouteLayer.layer(found));
+    // A reload in the middle of it.
+    let reload = service_fn(move |inbound| {
+        reloaded.store(Arc::new(Router::over("main".parse().unwrap())));
+        route.call(inbound)
+    });
+    let mut guard = GuardLayer::new(router).layer(reload);
+    let asked = request("/", &[("host", "erp.localhost")]);
+    assert_eq!(guard.call(asked).await.unwrap().as_deref(), Some("erp"));
+}
