@@ -74,9 +74,9 @@ const MODULES: [&str; 30] = [
     "rustls::client::ech",
     // Long lists, sorted.
     "core::slice::sort",
+    "tokio::process",
     // Help.
     "clap_builder::output::help_template",
-    "tokio::process",
 ];
 
 /// Objects of aws-lc, what only other processors run, and what hardly any server asks for; and of the allocator, what is

@@ -5,6 +5,8 @@
 //! Everything else in the crate is handed a [`Now`].
 
 mod jumps;
+#[cfg_attr(not(target_os = "linux"), path = "clock/elsewhere.rs")]
+mod system;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use jumps::{Jumps, Reading};
-use system::{boot_millis, steady, wall_millis};
+use system::{boot_millis, read_boot_id, steady, wall_millis};
 
 /// The longest sleep between two looks at the clock, well within what a timer of tokio's can be set to.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 3600);
@@ -194,74 +196,6 @@ fn read() -> Reading {
         boot: boot_millis(),
         steady: steady().as_millis() as u64,
     }
-}
-
-/// The system's clocks, asked without the standard library's arithmetic around them: it is done for each request.
-#[cfg(target_os = "linux")]
-mod system {
-    use std::time::Duration;
-
-    use rustix::time::{ClockId, clock_gettime};
-
-    pub(super) fn wall_millis() -> u64 {
-        millis(ClockId::Realtime)
-    }
-
-    pub(super) fn boot_millis() -> u64 {
-        millis(ClockId::Boottime)
-    }
-
-    pub(super) fn steady() -> Duration {
-        let time = clock_gettime(ClockId::Monotonic);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-    }
-
-    fn millis(clock: ClockId) -> u64 {
-        let time = clock_gettime(clock);
-        // A wall clock may have been set to a time before 1970.
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + (time.tv_nsec as u64) / 1_000_000
-    }
-}
-
-/// Elsewhere the process's own steady clock stands in for the boot clock; its boot id is of this process alone.
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use std::{
-        sync::LazyLock,
-        time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-    };
-
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
-    pub(super) fn wall_millis() -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_millis() as u64)
-    }
-
-    pub(super) fn boot_millis() -> u64 {
-        steady().as_millis() as u64
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
-    pub(super) fn steady() -> Duration {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        START.elapsed()
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn read_boot_id() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    // The first sixty-four of its random bits tell boots apart well enough.
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    digits
-        .get(..16)
-        .and_then(|head| u64::from_str_radix(head, 16).ok())
-        .unwrap_or(0)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn read_boot_id() -> u64 {
-    u64::from(std::process::id()) ^ boot_millis()
 }
 
 #[cfg(test)]

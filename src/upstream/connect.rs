@@ -12,8 +12,9 @@ use tokio_util::either::Either;
 use tower::Service;
 
 use super::{
-    OneWrite, Proxy, Settings, SettingsError, UpstreamError,
+    Proxy, Settings, SettingsError, UpstreamError,
     error::{chain, tls_error, tls_words},
+    one_write::OneWrite,
     tls,
 };
 

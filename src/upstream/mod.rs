@@ -30,7 +30,6 @@ mod tests;
 pub use client::Client;
 pub use error::{SettingsError, UpstreamError};
 pub use exchange::{Connection, Exchange, Reply, Sent};
-pub use one_write::OneWrite;
 pub use pending_read::PendingRead;
 pub use probe::{Seen, SeenTls, probe};
 pub use seldom::Seldom;

@@ -16,16 +16,16 @@ use super::pending_read::PendingRead;
 /// The most that is put together, in bytes: beyond it, copying costs more than it saves.
 const SMALL: usize = 2048;
 
-/// A stream that writes what is small at once.
+/// A stream that writes what is small at once, and tells the runtime of a read that waits only once.
 #[derive(Debug)]
-pub struct OneWrite<S> {
+pub(super) struct OneWrite<S> {
     stream: S,
     reading: PendingRead,
 }
 
 impl<S> OneWrite<S> {
     /// This stream.
-    pub fn new(stream: S) -> Self {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
             reading: PendingRead::default(),
@@ -33,7 +33,7 @@ impl<S> OneWrite<S> {
     }
 
     /// The stream itself.
-    pub fn stream(&self) -> &S {
+    pub(super) fn stream(&self) -> &S {
         &self.stream
     }
 }
